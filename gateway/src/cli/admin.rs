@@ -1,0 +1,83 @@
+//! `forebay status`, `drain` and `reload`: the admin API from a shell.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Args;
+use comfy_table::{Table, presets};
+use http::{Method, Request};
+use serde_json::Value;
+use url::Url;
+
+use super::{Failure, runtime, say};
+use crate::upstream::client::Client;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+const ANSWER_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// Which node.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Address of the node's admin API.
+    #[arg(long, default_value = "http://127.0.0.1:9901", env = "FOREBAY_ADMIN")]
+    admin: Url,
+    /// Print the node's JSON as it is.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints what a node sees.
+pub(super) fn status(options: &Options) -> Result<(), Failure> {
+    let body = ask(options, Method::GET, "v1/status")?;
+    if options.json {
+        say(&String::from_utf8_lossy(&body));
+        return Ok(());
+    }
+    let status: Value = serde_json::from_slice(&body).map_err(|error| Failure::Failed(error.to_string()))?;
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    say(&format!("PoP {}, draining: {}", text(&status["pop"]), status["draining"]));
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_BORDERS_ONLY).set_header([
+        "region",
+        "jurisdiction",
+        "up",
+        "ms",
+        "in flight",
+        "note",
+    ]);
+    for region in status["regions"].as_array().into_iter().flatten() {
+        let ms = region["latency_ms"].as_f64().unwrap_or_default();
+        table.add_row([
+            text(&region["name"]),
+            text(&region["jurisdiction"]),
+            region["up"].to_string(),
+            format!("{ms:.1}"),
+            region["in_flight"].to_string(),
+            region["problem"].as_str().unwrap_or_default().to_owned(),
+        ]);
+    }
+    say(&table.to_string());
+    say(&format!("cache: {} entries, {} bytes", status["cache"]["entries"], status["cache"]["bytes"]));
+    Ok(())
+}
+
+/// Tells a node something.
+pub(super) fn post(options: &Options, path: &str) -> Result<(), Failure> {
+    let body = ask(options, Method::POST, path)?;
+    say(&String::from_utf8_lossy(&body));
+    Ok(())
+}
+
+fn ask(options: &Options, method: Method, path: &str) -> Result<Bytes, Failure> {
+    let failed = |reason: String| Failure::Failed(format!("{}: {reason}", options.admin));
+    let url = options.admin.join(path).map_err(|error| Failure::Usage(format!("--admin: {error}")))?;
+    let request = Request::builder().method(method).uri(url.as_str()).body(Bytes::new());
+    let request = request.map_err(|error| Failure::Usage(format!("--admin: {error}")))?;
+    let client = Client::new(None, None, TIMEOUT).map_err(|error| failed(error.to_string()))?;
+    let fetched = runtime()?.block_on(client.fetch(request, ANSWER_MAX_BYTES, TIMEOUT));
+    let (head, body) = fetched.map_err(|error| failed(format!("{error}; is the node running?")))?;
+    if head.status.is_success() {
+        return Ok(body);
+    }
+    Err(failed(format!("{}: {}", head.status, String::from_utf8_lossy(&body))))
+}

@@ -1,0 +1,346 @@
+//! The configuration: read in one place, checked into types that the rest of the program can believe.
+//!
+//! `file` is what the text says, `check` is the only way from there to [`Config`]. A `Config` holds no dangling name,
+//! no zero limit and no unreadable combination; every mistake of a file is reported at once with its key path.
+//!
+//! Reload: everything may change on SIGHUP except addresses, the listener's limits, `cache.memory_bytes`,
+//! `limits.requests` and `telemetry`, which are read at start only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use forebay_config::Mistakes;
+use forebay_policy::Capability;
+use http::{HeaderMap, Method};
+use jsonwebtoken::Algorithm;
+use url::Url;
+
+mod check;
+pub mod file;
+
+pub use file::LogFormat;
+
+/// A checked configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub(crate) pop: Pop,
+    pub(crate) listen: Listen,
+    pub(crate) admin: SocketAddr,
+    pub(crate) limits: Limits,
+    pub(crate) cache_memory_bytes: u64,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) balance: Balance,
+    pub(crate) issuers: Vec<Issuer>,
+    pub(crate) keys: BTreeMap<String, PathBuf>,
+    pub(crate) plugins: Vec<Plugin>,
+    pub(crate) regions: Vec<Region>,
+    pub(crate) routes: Vec<Route>,
+}
+
+impl Config {
+    /// Reads and checks the file at `path`; relative paths in it are relative to its folder.
+    ///
+    /// # Errors
+    /// Every mistake in the file, each with its key path and line.
+    pub fn load(path: &Path) -> Result<Self, Mistakes> {
+        let loaded = forebay_config::load::<file::File>(path)?;
+        check::check(loaded, path.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Checks the text of a file as if it stood in `folder` under the name `name`.
+    ///
+    /// # Errors
+    /// Every mistake in the text.
+    pub fn parse(name: &str, text: &str, folder: &Path) -> Result<Self, Mistakes> {
+        check::check(forebay_config::parse::<file::File>(name, text)?, folder)
+    }
+
+    /// The routes' names, in file order.
+    pub fn route_names(&self) -> impl Iterator<Item = &str> {
+        self.routes.iter().map(|route| route.name.as_str())
+    }
+
+    /// How logs shall look.
+    #[must_use]
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.telemetry
+    }
+
+    /// Master keys: name and file.
+    pub fn keys(&self) -> impl Iterator<Item = (&str, &Path)> {
+        self.keys.iter().map(|(name, file)| (name.as_str(), file.as_path()))
+    }
+
+    /// Address of the admin API.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+}
+
+/// Where this node stands.
+#[derive(Debug, Clone)]
+pub struct Pop {
+    pub(crate) name: String,
+    pub(crate) jurisdiction: Option<String>,
+}
+
+/// The TLS front door.
+#[derive(Debug, Clone)]
+pub struct Listen {
+    pub(crate) address: SocketAddr,
+    pub(crate) certificate: Certificate,
+}
+
+/// Where the front door's certificate comes from.
+#[derive(Debug, Clone)]
+pub enum Certificate {
+    /// Files that an operator provides.
+    Files {
+        /// PEM chain.
+        certificate: PathBuf,
+        /// PEM key.
+        key: PathBuf,
+    },
+    /// A development CA in this folder, made on first run.
+    Development(PathBuf),
+}
+
+/// Bounds on what clients may ask.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    pub(crate) listener: forebay_http::Limits,
+    pub(crate) answer_bytes: usize,
+    pub(crate) requests: usize,
+}
+
+/// Logs.
+#[derive(Debug, Clone)]
+pub struct Telemetry {
+    /// How lines look.
+    pub format: LogFormat,
+    /// `tracing` filter.
+    pub filter: String,
+}
+
+/// How regions are watched and chosen.
+#[derive(Debug, Clone)]
+pub struct Balance {
+    pub(crate) probe_interval: Duration,
+    pub(crate) probe_timeout: Duration,
+    pub(crate) eject_after: u32,
+    pub(crate) eject: Duration,
+    pub(crate) eject_max: Duration,
+    pub(crate) connect: Duration,
+    pub(crate) retry_percent: u32,
+    pub(crate) retry_burst: u32,
+    pub(crate) latency_decay: Duration,
+}
+
+/// Who may sign tokens.
+#[derive(Debug, Clone)]
+pub struct Issuer {
+    pub(crate) issuer: String,
+    pub(crate) audiences: Vec<String>,
+    pub(crate) algorithms: Vec<Algorithm>,
+    pub(crate) jwks: JwksSource,
+    pub(crate) leeway: Duration,
+    pub(crate) tenant_claim: String,
+}
+
+/// Where an issuer's public keys come from.
+#[derive(Debug, Clone)]
+pub enum JwksSource {
+    /// A file, read at start and on reload.
+    File(PathBuf),
+    /// An HTTPS address.
+    Https {
+        /// The address.
+        url: Url,
+        /// PEM roots; absent: the public web's.
+        ca: Option<PathBuf>,
+        /// Time between two fetches.
+        refresh: Duration,
+    },
+}
+
+/// A policy component and what it may do.
+#[derive(Debug, Clone)]
+pub struct Plugin {
+    pub(crate) name: String,
+    pub(crate) component: PathBuf,
+    pub(crate) grants: BTreeSet<Capability>,
+    pub(crate) keys: BTreeSet<String>,
+    pub(crate) config: String,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) memory_bytes: Option<usize>,
+}
+
+/// A regional node.
+#[derive(Debug, Clone)]
+pub struct Region {
+    pub(crate) name: String,
+    pub(crate) url: Url,
+    pub(crate) jurisdiction: String,
+    pub(crate) penalty: Duration,
+    pub(crate) ca: Option<PathBuf>,
+    pub(crate) identity: Option<(PathBuf, PathBuf)>,
+}
+
+/// What is served, and how.
+#[derive(Debug, Clone)]
+pub struct Route {
+    pub(crate) name: String,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) path: String,
+    pub(crate) methods: Vec<Method>,
+    pub(crate) policies: Vec<String>,
+    pub(crate) target: Target,
+    pub(crate) request: Duration,
+    pub(crate) body_bytes: usize,
+    pub(crate) response_headers: HeaderMap,
+}
+
+/// Where a route's requests go.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// Inferences, decoded by a dialect and answered by a region.
+    Inference(InferenceTarget),
+    /// Anything else, passed to one HTTP origin.
+    Origin(OriginTarget),
+}
+
+/// Which models and regions a route may use.
+#[derive(Debug, Clone, Default)]
+pub struct InferenceTarget {
+    pub(crate) models: Vec<String>,
+    pub(crate) regions: Vec<String>,
+    pub(crate) jurisdictions: Vec<String>,
+    pub(crate) cache: Option<CacheRule>,
+}
+
+/// A proxied origin.
+#[derive(Debug, Clone)]
+pub struct OriginTarget {
+    pub(crate) url: Url,
+    pub(crate) forward_authorization: bool,
+}
+
+/// What a route stores.
+#[derive(Debug, Clone, Copy)]
+pub struct CacheRule {
+    pub(crate) ttl: Duration,
+    pub(crate) scope: Scope,
+}
+
+/// Who may be given a stored answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The tenant whose request made it.
+    Tenant,
+    /// Everybody who may use the route.
+    Public,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::path::Path;
+
+    use super::Config;
+
+    const EXAMPLE: &str = include_str!("../example.toml");
+
+    #[test]
+    fn the_example_has_no_mistakes() {
+        Config::parse("example.toml", EXAMPLE, Path::new("/etc/forebay"))
+            .unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    }
+
+    #[test]
+    fn a_proxy_route_takes_ten_lines() {
+        let text = r#"
+            listen = { address = "127.0.0.1:0", development_ca = "." }
+            [[routes]]
+            name = "all"
+            path = "/"
+            dialect = "http"
+            origin = "http://127.0.0.1:8080"
+            access = "public"
+        "#;
+        let config = Config::parse("ten.toml", text, Path::new("/tmp")).unwrap();
+        assert_eq!(config.route_names().collect::<Vec<_>>(), ["all"]);
+    }
+
+    #[test]
+    fn every_mistake_is_told_at_once() {
+        let text = r#"
+            [admin]
+            address = "0.0.0.0:9901"
+            [limits]
+            requests = 0
+            bodybytes = 1
+            [[regions]]
+            name = "eu"
+            url = "http://example.com"
+            [[routes]]
+            name = "infer"
+            path = "v2/"
+            dialect = "oip"
+            regions = ["ue"]
+            policies = ["acess"]
+        "#;
+        let told = Config::parse("bad.toml", text, Path::new("/tmp")).unwrap_err().to_string();
+        for expected in ["limits.bodybytes", "body_bytes"] {
+            assert!(told.contains(expected), "{expected} not in:\n{told}");
+        }
+    }
+
+    #[test]
+    fn mistakes_of_meaning_are_told_at_once() {
+        let text = r#"
+            [admin]
+            address = "0.0.0.0:9901"
+            [limits]
+            requests = 0
+            [[issuers]]
+            issuer = "me"
+            algorithms = ["HS256"]
+            [[regions]]
+            name = "eu-west"
+            url = "http://example.com"
+            [[routes]]
+            name = "infer"
+            path = "v2/"
+            dialect = "oip"
+            regions = ["eu-wst"]
+            policies = ["acess"]
+            [[routes]]
+            name = "open"
+            path = "/"
+            dialect = "http"
+        "#;
+        let told = Config::parse("bad.toml", text, Path::new("/tmp")).unwrap_err().to_string();
+        for expected in [
+            "listen",
+            "admin.address",
+            "limits.requests",
+            "issuers[0].audiences",
+            "issuers[0].algorithms[0]",
+            "HS256",
+            "regions[0].jurisdiction",
+            "regions[0].url",
+            "routes[0].path",
+            "routes[0].regions[0]",
+            "did you mean `eu-west`?",
+            "routes[0].policies[0]",
+            "routes[1]",
+            "access = \"public\"",
+            "routes[1].origin",
+        ] {
+            assert!(told.contains(expected), "{expected} not in:\n{told}");
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! What the configuration file says: plain data, every key optional or defaulted, unknown keys refused.
+//!
+//! Nothing here is believed yet. `config::check` turns it into the types the program runs on. `gateway/example.toml`
+//! shows every key with its default, and a test keeps the two in step.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// The whole file.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    /// Where this node stands.
+    pub pop: Pop,
+    /// The TLS front door.
+    pub listen: Listen,
+    /// The operators' door.
+    pub admin: Admin,
+    /// Bounds on what clients may ask of this node.
+    pub limits: Limits,
+    /// The answer cache.
+    pub cache: Cache,
+    /// Logs.
+    pub telemetry: Telemetry,
+    /// How the regions are watched and chosen.
+    pub balance: Balance,
+    /// Who may sign tokens.
+    pub issuers: Vec<Issuer>,
+    /// Master keys for sealing, by name.
+    pub keys: Vec<Key>,
+    /// Policy components.
+    pub plugins: Vec<Plugin>,
+    /// The regional nodes.
+    pub regions: Vec<Region>,
+    /// What is served, and how.
+    pub routes: Vec<Route>,
+}
+
+/// `[pop]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pop {
+    /// Name of this point of presence, for logs, `Via` and `Cache-Status`.
+    pub name: String,
+    /// Legal area this node stands in, such as `eu`. Empty: none claimed.
+    pub jurisdiction: String,
+}
+
+impl Default for Pop {
+    fn default() -> Self {
+        Self { name: "forebay".into(), jurisdiction: String::new() }
+    }
+}
+
+/// `[listen]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listen {
+    /// Address of the TLS listener.
+    pub address: SocketAddr,
+    /// PEM certificate chain.
+    pub certificate: Option<PathBuf>,
+    /// PEM private key.
+    pub key: Option<PathBuf>,
+    /// Folder of a development CA, made on first run. Only for loopback names; excludes `certificate` and `key`.
+    pub development_ca: Option<PathBuf>,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self { address: SocketAddr::from(([0, 0, 0, 0], 8443)), certificate: None, key: None, development_ca: None }
+    }
+}
+
+/// `[admin]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Address of the admin API; loopback only.
+    pub address: SocketAddr,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 9901)) }
+    }
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Open client connections.
+    pub connections: usize,
+    /// Time to finish a TLS handshake.
+    pub handshake_ms: u64,
+    /// Time to send a whole request head.
+    pub header_read_ms: u64,
+    /// Time a connection may stand idle.
+    pub idle_ms: u64,
+    /// Header fields in one request.
+    pub headers: usize,
+    /// Bytes of a request head.
+    pub header_bytes: usize,
+    /// Streams at once in one HTTP/2 connection.
+    pub http2_streams: u32,
+    /// Bytes of a request body, where a route does not say otherwise.
+    pub body_bytes: usize,
+    /// Bytes of an answer that a stage must hold whole.
+    pub answer_bytes: usize,
+    /// Requests in work at once, over all routes.
+    pub requests: usize,
+    /// The deadline of a request, where a route does not say otherwise.
+    pub request_ms: u64,
+    /// Time that requests in work get at shutdown.
+    pub drain_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            handshake_ms: 10_000,
+            header_read_ms: 10_000,
+            idle_ms: 60_000,
+            headers: 100,
+            header_bytes: 32 * 1024,
+            http2_streams: 128,
+            body_bytes: 8 * 1024 * 1024,
+            answer_bytes: 32 * 1024 * 1024,
+            requests: 4_096,
+            request_ms: 30_000,
+            drain_ms: 20_000,
+        }
+    }
+}
+
+/// `[cache]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cache {
+    /// Bytes of answers held in memory, keys and bookkeeping included.
+    pub memory_bytes: u64,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { memory_bytes: 256 * 1024 * 1024 }
+    }
+}
+
+/// `[telemetry]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// How log lines look.
+    pub format: LogFormat,
+    /// A `tracing` filter, such as `info` or `forebay=debug,info`.
+    pub filter: Option<String>,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// For a person at a terminal.
+    Pretty,
+}
+
+/// `[balance]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Balance {
+    /// Time between two probes of a region.
+    pub probe_interval_ms: u64,
+    /// Time a probe may take.
+    pub probe_timeout_ms: u64,
+    /// Failures in a row, of probes or requests, after which a region is ejected.
+    pub eject_after: u32,
+    /// First ejection; each further one doubles, up to `eject_max_ms`.
+    pub eject_ms: u64,
+    /// Longest ejection.
+    pub eject_max_ms: u64,
+    /// Time to open a connection to a region.
+    pub connect_ms: u64,
+    /// Retries allowed for every hundred requests, beside the burst.
+    pub retry_percent: u32,
+    /// Retries that may be spent at once.
+    pub retry_burst: u32,
+    /// Half-life of the measured time of a region.
+    pub latency_decay_ms: u64,
+}
+
+impl Default for Balance {
+    fn default() -> Self {
+        Self {
+            probe_interval_ms: 1_000,
+            probe_timeout_ms: 1_000,
+            eject_after: 3,
+            eject_ms: 1_000,
+            eject_max_ms: 30_000,
+            connect_ms: 1_000,
+            retry_percent: 20,
+            retry_burst: 256,
+            latency_decay_ms: 10_000,
+        }
+    }
+}
+
+/// `[[issuers]]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Issuer {
+    /// Exact value of a token's `iss`.
+    pub issuer: String,
+    /// Accepted values of `aud`; one must match.
+    pub audiences: Vec<String>,
+    /// Accepted signature algorithms: ES256, RS256, PS256, EdDSA.
+    pub algorithms: Vec<String>,
+    /// JWKS in a file; read again on reload.
+    pub jwks_file: Option<PathBuf>,
+    /// JWKS behind an HTTPS address; fetched at start, on a timer, and once when a token names an unknown key.
+    pub jwks_url: Option<String>,
+    /// PEM roots for `jwks_url`. Absent: the public web's.
+    pub jwks_ca: Option<PathBuf>,
+    /// Time between two fetches of `jwks_url`.
+    pub jwks_refresh_ms: Option<u64>,
+    /// Clock difference forgiven in `exp` and `nbf`.
+    pub leeway_s: Option<u64>,
+    /// JSON pointer to the tenant's name in the claims.
+    pub tenant_claim: Option<String>,
+}
+
+/// `[[keys]]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Key {
+    /// Name that plugins and regions use.
+    pub name: String,
+    /// File with 32 random bytes as base64url or hex text.
+    pub file: PathBuf,
+}
+
+/// `[[plugins]]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Plugin {
+    /// Name that routes use.
+    pub name: String,
+    /// The component.
+    pub component: PathBuf,
+    /// Interfaces it may import: http, identity, sealing, log.
+    pub grants: Vec<String>,
+    /// Names of the keys it may seal and open with.
+    pub keys: Vec<String>,
+    /// Its own configuration, handed to `configure` as JSON.
+    pub config: Option<toml::Table>,
+    /// Wall time of one hook.
+    pub deadline_ms: Option<u64>,
+    /// Memory of one instance.
+    pub memory_bytes: Option<usize>,
+}
+
+/// `[[regions]]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Region {
+    /// Name that routes use.
+    pub name: String,
+    /// Base address: `https://host:port`, or `http://` on loopback.
+    pub url: String,
+    /// Legal area the node stands in. The node must say the same of itself.
+    pub jurisdiction: String,
+    /// Added to its measured time when regions are compared: cost, or distance that a probe does not show.
+    pub penalty_ms: u64,
+    /// PEM roots that its certificate must chain to. Absent: the public web's.
+    pub ca: Option<PathBuf>,
+    /// PEM certificate with which this node shows itself.
+    pub certificate: Option<PathBuf>,
+    /// PEM key of `certificate`.
+    pub key: Option<PathBuf>,
+}
+
+/// `[[routes]]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Route {
+    /// Name for logs, metrics and plugins.
+    pub name: String,
+    /// Host names; empty: any.
+    pub hosts: Vec<String>,
+    /// Path prefix, ending in `/`, or one exact path. The longest match wins.
+    pub path: String,
+    /// Methods; empty: any.
+    pub methods: Vec<String>,
+    /// `oip` or `http`.
+    pub dialect: Option<String>,
+    /// Must say `public` where no plugin guards the route.
+    pub access: Option<String>,
+    /// Plugins, in the order they run.
+    pub policies: Vec<String>,
+    /// Models that may be asked; empty: any. Dialect `oip` only.
+    pub models: Vec<String>,
+    /// Regions that may answer; empty: any. Dialect `oip` only.
+    pub regions: Vec<String>,
+    /// Legal areas that a request may be answered in; empty: any. Dialect `oip` only.
+    pub jurisdictions: Vec<String>,
+    /// Where requests go. Dialect `http` only.
+    pub origin: Option<String>,
+    /// Whether the caller's `Authorization` goes to the origin. Dialect `http` only.
+    pub forward_authorization: bool,
+    /// Answer cache; absent: nothing is stored.
+    pub cache: Option<RouteCache>,
+    /// Deadline of a request.
+    pub request_ms: Option<u64>,
+    /// Bytes of a request body.
+    pub body_bytes: Option<usize>,
+    /// Response headers added to every answer.
+    pub response_headers: BTreeMap<String, String>,
+}
+
+/// `cache` of a route
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RouteCache {
+    /// How long an answer stays fresh.
+    pub ttl_s: Option<u64>,
+    /// `tenant` (default) or `public`.
+    pub scope: Option<String>,
+}

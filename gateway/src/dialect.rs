@@ -1,0 +1,72 @@
+//! Stages `decode` and `encode`: between a caller's protocol and the canonical inference.
+//!
+//! A dialect reads what is asked from the head, the inference from the body, and writes the answer back in the
+//! caller's form. Policy, cache and regions see only the canonical form, so they serve every dialect alike.
+
+pub(crate) mod oip;
+
+use http::Method;
+
+use crate::config::InferenceTarget;
+use crate::error::Refusal;
+use forebay_http::ProblemType;
+
+/// What is asked, as the head of a request says it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// To run a model.
+    Infer(ModelName),
+    /// What a model is.
+    ModelMetadata(ModelName),
+    /// Whether a model can be asked.
+    ModelReady(ModelName),
+    /// What this server is.
+    ServerMetadata,
+    /// Whether this node lives.
+    Live,
+    /// Whether this node can serve.
+    Ready,
+}
+
+/// A model, in any version or one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ModelName {
+    /// Its name.
+    pub model: String,
+    /// The version that was asked for.
+    pub version: Option<String>,
+}
+
+impl Ask {
+    /// The model, where one is named.
+    pub(crate) fn model(&self) -> Option<&ModelName> {
+        match self {
+            Self::Infer(name) | Self::ModelMetadata(name) | Self::ModelReady(name) => Some(name),
+            Self::ServerMetadata | Self::Live | Self::Ready => None,
+        }
+    }
+
+    /// Whether this method may ask it.
+    fn takes(&self, method: &Method) -> bool {
+        match self {
+            Self::Infer(_) => method == Method::POST,
+            _ => method == Method::GET || method == Method::HEAD,
+        }
+    }
+
+    /// Checks the method and that the route serves the model.
+    ///
+    /// # Errors
+    /// 405, or 404 for a model that this route does not serve: whether it exists elsewhere is nobody's business.
+    pub(crate) fn check(self, method: &Method, target: &InferenceTarget) -> Result<Self, Refusal> {
+        if !self.takes(method) {
+            return Err(Refusal::new(ProblemType::MethodNotAllowed, format!("this path does not take {method}")));
+        }
+        match self.model() {
+            Some(name) if !target.models.is_empty() && !target.models.contains(&name.model) => {
+                Err(Refusal::new(ProblemType::ModelNotFound, format!("no model is named `{}`", name.model)))
+            }
+            _ => Ok(self),
+        }
+    }
+}

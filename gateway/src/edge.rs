@@ -1,0 +1,163 @@
+//! Everything a request needs, built from one configuration and never changed: a reload builds another and swaps it in,
+//! while requests in work keep the one they began with.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use forebay_policy::{CallLimits, Engine, PluginSpec};
+use forebay_seal::Keyring;
+use tokio::task::JoinSet;
+
+use crate::admit::Admission;
+use crate::cache::AnswerCache;
+use crate::config::{self, Config, Limits, Pop, Target};
+use crate::error::StartError;
+use crate::identity::Identities;
+use crate::policy::{Chain, Policy};
+use crate::route::{Route, RouteTable};
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::budget::RetryBudget;
+use crate::upstream::forward::Regions;
+use crate::upstream::probe;
+use crate::upstream::proxy::Origin;
+use crate::upstream::region::Region;
+
+/// The edge of one configuration.
+pub(crate) struct Edge {
+    pub(crate) pop: Pop,
+    pub(crate) limits: Limits,
+    pub(crate) routes: RouteTable,
+    pub(crate) identities: Identities,
+    pub(crate) policies: Vec<Arc<Policy>>,
+    pub(crate) regions: Regions,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) cache: Arc<AnswerCache>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// What outlives a configuration: a reload keeps the answers, the counters and the requests in work.
+pub(crate) struct Lasting {
+    pub(crate) engine: Engine,
+    pub(crate) cache: Arc<AnswerCache>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) admission: Arc<Admission>,
+}
+
+impl Edge {
+    /// Builds everything that `config` names: keys, plugins, issuers, regions, routes.
+    ///
+    /// # Errors
+    /// Something it names cannot be used; nothing has changed then.
+    pub(crate) fn build(config: &Config, lasting: &Lasting) -> Result<Self, StartError> {
+        let keyring = Arc::new(keyring(config)?);
+        let policies = policies(config, lasting)?;
+        let metrics = &lasting.metrics;
+        let regions = regions(config)?;
+        let budget = RetryBudget::new(config.balance.retry_percent, config.balance.retry_burst);
+        Ok(Self {
+            pop: config.pop.clone(),
+            limits: config.limits.clone(),
+            routes: routes(config, &policies, &keyring, metrics)?,
+            identities: Identities::load(&config.issuers)?,
+            policies: policies.into_values().collect(),
+            regions: Regions::new(regions, budget, Arc::clone(metrics), config.limits.answer_bytes),
+            admission: Arc::clone(&lasting.admission),
+            cache: Arc::clone(&lasting.cache),
+            metrics: Arc::clone(metrics),
+        })
+    }
+
+    /// Probes every region once, so that the first request finds them judged.
+    pub(crate) async fn look_around(self: &Arc<Self>, config: &Config) {
+        let mut probes = JoinSet::new();
+        for region in self.regions.iter() {
+            let (region, metrics, timeout) =
+                (Arc::clone(region), Arc::clone(&self.metrics), config.balance.probe_timeout);
+            probes.spawn(async move { probe::once(&region, &metrics, timeout).await });
+        }
+        probes.join_all().await;
+    }
+
+    /// Starts the tasks that keep regions and keys judged. They end when the set is dropped.
+    pub(crate) fn keep_watch(&self, config: &Config) -> JoinSet<()> {
+        let mut watch = JoinSet::new();
+        for region in self.regions.iter() {
+            let (region, metrics) = (Arc::clone(region), Arc::clone(&self.metrics));
+            watch.spawn(probe::keep_probing(
+                region,
+                metrics,
+                config.balance.probe_interval,
+                config.balance.probe_timeout,
+            ));
+        }
+        for issuer in self.identities.issuers() {
+            watch.spawn(Arc::clone(issuer).keep_fresh());
+        }
+        watch
+    }
+}
+
+fn keyring(config: &Config) -> Result<Keyring, StartError> {
+    let mut keyring = Keyring::new();
+    for (name, path) in &config.keys {
+        keyring.load_file(name, path).map_err(|error| StartError::Key(error.to_string()))?;
+    }
+    Ok(keyring)
+}
+
+fn policies(config: &Config, lasting: &Lasting) -> Result<HashMap<String, Arc<Policy>>, StartError> {
+    let mut loaded = HashMap::new();
+    for (index, plugin) in config.plugins.iter().enumerate() {
+        loaded.insert(plugin.name.clone(), Arc::new(policy(index, plugin, &lasting.engine)?));
+    }
+    Ok(loaded)
+}
+
+fn policy(index: usize, plugin: &config::Plugin, engine: &Engine) -> Result<Policy, StartError> {
+    let wasm = std::fs::read(&plugin.component).map_err(|error| StartError::File {
+        key: format!("plugins[{index}].component"),
+        path: plugin.component.display().to_string(),
+        reason: error.to_string(),
+    })?;
+    let defaults = CallLimits::default();
+    let limits = CallLimits {
+        deadline: plugin.deadline.unwrap_or(defaults.deadline),
+        memory_bytes: plugin.memory_bytes.unwrap_or(defaults.memory_bytes),
+        ..defaults
+    };
+    let spec = PluginSpec {
+        name: plugin.name.clone(),
+        wasm,
+        config: plugin.config.clone(),
+        grants: plugin.grants.clone(),
+        limits,
+    };
+    let loaded = engine
+        .load(spec)
+        .map_err(|error| StartError::Plugin { name: plugin.name.clone(), reason: error.to_string() })?;
+    tracing::info!(plugin = loaded.name(), digest = loaded.digest(), imports = ?loaded.imports(), "plugin loaded");
+    Ok(Policy { plugin: loaded, keys: Arc::new(plugin.keys.clone()) })
+}
+
+fn regions(config: &Config) -> Result<Vec<Arc<Region>>, StartError> {
+    config.regions.iter().map(|region| Region::new(region, &config.balance).map(Arc::new)).collect()
+}
+
+fn routes(
+    config: &Config,
+    policies: &HashMap<String, Arc<Policy>>,
+    keyring: &Arc<Keyring>,
+    metrics: &Arc<Metrics>,
+) -> Result<RouteTable, StartError> {
+    let mut routes = Vec::new();
+    for route in &config.routes {
+        let chain = route.policies.iter().filter_map(|name| policies.get(name).cloned()).collect();
+        let origin = match &route.target {
+            Target::Origin(target) => Some(Origin::new(target)?),
+            Target::Inference(_) => None,
+        };
+        let chain = Chain::new(chain, Arc::clone(keyring), Arc::clone(metrics));
+        routes.push(Arc::new(Route { config: route.clone(), chain, origin }));
+    }
+    Ok(RouteTable::new(routes))
+}

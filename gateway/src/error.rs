@@ -1,0 +1,194 @@
+//! Why a request was refused, and the one place where a refusal becomes a response.
+//!
+//! A `Refusal` says who is to blame, what the client may read and what only the log may say. Every stage of the
+//! pipeline returns one; nothing else in this crate chooses a status for a failure.
+
+use std::time::Duration;
+
+use forebay_http::{BodyError, Problem, ProblemType, ResponseBody};
+use forebay_oip::OipError;
+use forebay_policy::Answer;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+
+/// A request that ends here, with its status.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    kind: ProblemType,
+    /// For the client. Never a token, a key, a body or an address inside the network.
+    detail: String,
+    /// For the log alone.
+    cause: Option<String>,
+    retry_after: Option<Duration>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    status: Option<StatusCode>,
+    plugin: Option<String>,
+    /// No document: a plugin answers with a head alone.
+    bare: bool,
+}
+
+impl Refusal {
+    /// A refusal of this kind; `detail` is what the client reads.
+    pub(crate) fn new(kind: ProblemType, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
+            detail: detail.into(),
+            cause: None,
+            retry_after: None,
+            headers: Vec::new(),
+            status: None,
+            plugin: None,
+            bare: false,
+        }
+    }
+
+    /// Adds what only the log may say.
+    #[must_use]
+    pub(crate) fn because(mut self, cause: impl std::fmt::Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// Adds `Retry-After`.
+    #[must_use]
+    pub(crate) fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// A plugin failed: the request is refused, closed, and the plugin is named.
+    pub(crate) fn policy_failed(plugin: &str, reason: &str) -> Self {
+        let detail = format!("policy `{plugin}` could not decide about this request");
+        let mut refusal = Self::new(ProblemType::PolicyFailed, detail).because(reason);
+        refusal.plugin = Some(plugin.to_owned());
+        refusal
+    }
+
+    /// A plugin decided to answer itself.
+    pub(crate) fn by_policy(plugin: &str, answer: Answer) -> Self {
+        let bare = answer.problem.is_none();
+        let kind = match answer.problem.as_deref().map(ProblemType::from_slug) {
+            Some(Some(kind)) => kind,
+            Some(None) => return Self::policy_failed(plugin, "unknown-problem"),
+            None => ProblemType::Forbidden,
+        };
+        Self {
+            kind,
+            detail: answer.detail,
+            cause: None,
+            retry_after: None,
+            headers: answer.headers,
+            status: StatusCode::from_u16(answer.status).ok(),
+            plugin: Some(plugin.to_owned()),
+            bare,
+        }
+    }
+
+    /// The deadline passed in this stage.
+    pub(crate) fn deadline(stage: &str) -> Self {
+        Self::new(ProblemType::DeadlineExceeded, format!("the request's deadline passed in stage `{stage}`"))
+    }
+
+    /// The problem type, as metrics and the access log name it.
+    pub(crate) fn reason(&self) -> &'static str {
+        self.kind.slug()
+    }
+
+    /// What only the log may say.
+    pub(crate) fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
+    /// The response: a problem document, or nothing but a head where a plugin wanted it so.
+    pub(crate) fn into_response(self, instance: &str) -> Response<ResponseBody> {
+        if self.bare {
+            let mut response = Response::new(ResponseBody::empty());
+            *response.status_mut() = self.status.unwrap_or_else(|| self.kind.status());
+            response.headers_mut().extend(self.headers);
+            return response;
+        }
+        let mut problem = Problem::new(self.kind).detail(self.detail).instance(instance);
+        if let Some(status) = self.status {
+            problem = problem.status(status);
+        }
+        if let Some(plugin) = self.plugin {
+            problem = problem.with("plugin", plugin);
+        }
+        if let Some(after) = self.retry_after {
+            problem = problem.retry_after(after);
+        }
+        for (name, value) in self.headers {
+            problem = problem.header(name, value.to_str().unwrap_or_default());
+        }
+        problem.into_response()
+    }
+}
+
+/// What a caller sent could not be read as an inference.
+impl From<OipError> for Refusal {
+    fn from(error: OipError) -> Self {
+        let kind = match error {
+            OipError::Malformed(_) => ProblemType::MalformedBody,
+            OipError::Limit { .. } => ProblemType::BodyTooLarge,
+            OipError::Tensor { .. } | OipError::Unencodable { .. } => ProblemType::InvalidTensor,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+/// A body that did not come, or not within its bounds.
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge { limit_bytes } => {
+                Self::new(ProblemType::BodyTooLarge, format!("the body is longer than {limit_bytes} bytes"))
+            }
+            BodyError::TimedOut => Self::new(ProblemType::RequestTimeout, "the body did not come in time"),
+            BodyError::Broken(cause) => {
+                Self::new(ProblemType::MalformedBody, "the body broke off before its end").because(cause)
+            }
+        }
+    }
+}
+
+/// What keeps a node from starting, or a reload from being taken.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration file is wrong.
+    #[error("{0}")]
+    Config(#[from] forebay_config::Mistakes),
+    /// A file that the configuration names could not be used.
+    #[error("{key}: {path}: {reason}")]
+    File {
+        /// Key path in the configuration.
+        key: String,
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A plugin was refused.
+    #[error("plugins: `{name}`: {reason}")]
+    Plugin {
+        /// The plugin's name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// A sealing key cannot be used.
+    #[error("keys: {0}")]
+    Key(String),
+    /// The policy runtime could not start.
+    #[error("policy runtime: {0}")]
+    Policy(String),
+    /// A listener or TLS set-up failed.
+    #[error("{0}")]
+    Http(#[from] forebay_http::HttpError),
+    /// The operating system refused something.
+    #[error("{what}: {reason}")]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        reason: std::io::Error,
+    },
+}

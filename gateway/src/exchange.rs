@@ -1,0 +1,183 @@
+//! What is known of one request while it is in work, and how it ends: exactly one access-log line, counted once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use forebay_http::{Finish, ResponseBody};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Response};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::error::Refusal;
+use crate::telemetry::access_log::Line;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::timing::{Stage, StageClock};
+use crate::telemetry::trace::Trace;
+use crate::upstream::forward::Trail;
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REGION: HeaderName = HeaderName::from_static("forebay-region");
+
+/// One request.
+pub(crate) struct Exchange {
+    /// Which stage is in work.
+    pub clock: StageClock,
+    /// Its place in a trace.
+    pub trace: Trace,
+    /// Where it was forwarded to.
+    pub trail: Trail,
+    /// The region's own times.
+    pub region_timing: Option<String>,
+    /// RFC 9211 member, without the cache's name.
+    pub cache_status: Option<String>,
+    /// Given back at the end.
+    pub permit: Option<OwnedSemaphorePermit>,
+    end: Option<End>,
+}
+
+/// The facts that the end needs. Taken out exactly once.
+struct End {
+    line: Line,
+    started: Instant,
+    metrics: Arc<Metrics>,
+}
+
+impl Exchange {
+    /// A request whose head just came.
+    pub(crate) fn begin(head: &Parts, peer: SocketAddr, metrics: &Arc<Metrics>) -> Self {
+        let started = Instant::now();
+        metrics.began();
+        let trace = Trace::of(&head.headers);
+        let line = Line {
+            peer,
+            method: head.method.clone(),
+            path: head.uri.path().to_owned(),
+            version: head.version,
+            route: None,
+            model: None,
+            tenant: None,
+            status: 499,
+            reason: None,
+            cause: None,
+            cache: None,
+            region: None,
+            attempts: 0,
+            trace: trace.id().to_owned(),
+            bytes_out: 0,
+            completed: false,
+            duration: std::time::Duration::ZERO,
+        };
+        Self {
+            clock: StageClock::start(started),
+            trace,
+            trail: Trail::default(),
+            region_timing: None,
+            cache_status: None,
+            permit: None,
+            end: Some(End { line, started, metrics: Arc::clone(metrics) }),
+        }
+    }
+
+    /// Begins a stage.
+    pub(crate) fn enter(&mut self, stage: Stage) {
+        self.clock.enter(stage);
+    }
+
+    /// The route that was found.
+    pub(crate) fn route(&mut self, name: &str) {
+        if let Some(end) = &mut self.end {
+            end.line.route = Some(name.to_owned());
+        }
+    }
+
+    /// The model that was asked.
+    pub(crate) fn model(&mut self, name: &str) {
+        if let Some(end) = &mut self.end {
+            end.line.model = Some(name.to_owned());
+        }
+    }
+
+    /// The tenant that asks.
+    pub(crate) fn tenant(&mut self, name: Option<&str>) {
+        if let Some(end) = &mut self.end {
+            end.line.tenant = name.map(str::to_owned);
+        }
+    }
+
+    /// What the cache did.
+    pub(crate) fn cache(&mut self, result: &'static str, member: String) {
+        if let Some(end) = &mut self.end {
+            end.line.cache = Some(result);
+            end.metrics.cache(result);
+        }
+        self.cache_status = Some(member);
+    }
+
+    /// The response to a refusal.
+    pub(crate) fn refuse(&mut self, refusal: Refusal) -> Response<ResponseBody> {
+        if let Some(end) = &mut self.end {
+            end.line.reason = Some(refusal.reason());
+            end.line.cause = refusal.cause().map(str::to_owned);
+        }
+        refusal.into_response(&format!("urn:trace:{}", self.trace.id()))
+    }
+
+    /// Stage `finish`: the response with what it tells of its making; the line and the permit wait for its last byte.
+    pub(crate) fn finish(mut self, pop: &str, response: Response<ResponseBody>) -> Response<ResponseBody> {
+        let now = Instant::now();
+        self.clock.close(now);
+        let (mut head, body) = response.into_parts();
+        let mut set = |name: HeaderName, value: &str| {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                head.headers.insert(name, value);
+            }
+        };
+        set(SERVER_TIMING, &self.clock.header(now, self.region_timing.as_deref()));
+        set(REQUEST_ID, self.trace.id());
+        if let Some(member) = &self.cache_status {
+            set(CACHE_STATUS, &format!("{pop}; {member}"));
+        }
+        if let Some(region) = self.trail.region.as_deref() {
+            set(REGION, region);
+        }
+        let Some(mut end) = self.end.take() else {
+            return Response::from_parts(head, body);
+        };
+        end.metrics.stages(&self.clock);
+        end.line.status = head.status.as_u16();
+        end.line.region = self.trail.region.take();
+        end.line.attempts = self.trail.attempts;
+        let permit = self.permit.take();
+        let body = body.on_finish(move |finish: Finish| {
+            drop(permit);
+            end.close(finish);
+        });
+        Response::from_parts(head, body)
+    }
+}
+
+impl End {
+    fn close(mut self, finish: Finish) {
+        self.line.bytes_out = finish.bytes;
+        self.line.completed = finish.completed;
+        self.line.duration = self.started.elapsed();
+        let Line { route, status, reason, duration, bytes_out, .. } = &self.line;
+        self.metrics.finished(route.as_deref(), *status, *reason, *duration, *bytes_out);
+        self.line.write();
+    }
+}
+
+/// A client that left before there was a response still has its line: status 499, not completed.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if let Some(mut end) = self.end.take() {
+            end.line.region = self.trail.region.take();
+            end.line.attempts = self.trail.attempts;
+            end.line.reason = Some("client-left");
+            end.close(Finish { bytes: 0, completed: false });
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The path of a request: one function that names the stages in order. Each stage is one call.
+//!
+//! accept (the listener) → route → admit → policy: request → decode → cache: lookup → forward → cache: store →
+//! policy: response → encode → finish. Sealing happens where a message crosses the PoP's border, inside `forward`:
+//! after the cache was asked, since a sealed question never looks like itself, and before the store, which keeps what
+//! was opened.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use forebay_http::{ConnectionInfo, RequestBody, ResponseBody};
+use http::request::Parts;
+use http::{HeaderMap, Request, Response, StatusCode};
+use tracing::Instrument;
+
+use crate::config::{InferenceTarget, Target};
+use crate::dialect::{self, Ask, ModelName};
+use crate::edge::Edge;
+use crate::error::Refusal;
+use crate::exchange::Exchange;
+use crate::identity::Identity;
+use crate::policy::view::RequestFacts;
+use crate::route::Route;
+use crate::telemetry::timing::Stage;
+use crate::upstream::forward::Call;
+
+mod inference;
+mod passing;
+mod question;
+
+/// Answers one request. Whatever happens, there is a response, a log line and a count.
+pub(crate) async fn handle(
+    edge: &Arc<Edge>,
+    connection: &ConnectionInfo,
+    request: Request<RequestBody>,
+) -> Response<ResponseBody> {
+    let host =
+        forebay_http::authority(&request).map(|authority| authority.host().to_ascii_lowercase()).unwrap_or_default();
+    let (head, body) = request.into_parts();
+    let mut exchange = Exchange::begin(&head, connection.peer, &edge.metrics);
+    let span = tracing::info_span!("request", trace = exchange.trace.id());
+    let answered = stages(edge, &mut exchange, host, head, body).instrument(span).await;
+    let response = answered.unwrap_or_else(|refusal| exchange.refuse(refusal));
+    exchange.finish(&edge.pop.name, response)
+}
+
+/// The stages, in order.
+async fn stages(
+    edge: &Arc<Edge>,
+    exchange: &mut Exchange,
+    host: String,
+    head: Parts,
+    body: RequestBody,
+) -> Result<Response<ResponseBody>, Refusal> {
+    exchange.enter(Stage::Route);
+    let route = edge.routes.find(&host, &head)?;
+    exchange.route(&route.config.name);
+    let ask = ask(&route, &head)?;
+
+    exchange.enter(Stage::Admit);
+    let admitted = edge.admission.admit(Instant::now(), route.config.request)?;
+    exchange.permit = Some(admitted.permit);
+
+    exchange.enter(Stage::Identity);
+    let identity = edge.identities.verify(&head.headers).await;
+    exchange.tenant(identity.tenant());
+
+    exchange.enter(Stage::PolicyRequest);
+    let facts = facts(&route, host, head, ask.as_ref());
+    let facts = route.chain.on_request(facts, &identity, admitted.deadline).await?;
+
+    let work = Work { edge, route: &route, identity: &identity, facts, deadline: admitted.deadline };
+    let mut response = match (&route.config.target, ask) {
+        (Target::Inference(target), Some(Ask::Infer(name))) => {
+            inference::answer(&work, exchange, target, &name, body).await
+        }
+        (Target::Inference(target), Some(ask)) => question::answer(&work, exchange, target, &ask).await,
+        (Target::Origin(target), _) => passing::answer(&work, exchange, target, body).await,
+        (Target::Inference(_), None) => Err(Refusal::new(forebay_http::ProblemType::NotFound, "nothing is asked here")),
+    }?;
+    response.headers_mut().extend(route.config.response_headers.clone());
+    Ok(response)
+}
+
+/// What every later stage needs of a request that was let in.
+struct Work<'a> {
+    edge: &'a Arc<Edge>,
+    route: &'a Route,
+    identity: &'a Identity,
+    facts: RequestFacts,
+    deadline: Instant,
+}
+
+impl<'a> Work<'a> {
+    /// The call to a region that this request makes.
+    fn call(&self, exchange: &Exchange, target: &'a InferenceTarget, name: &'a ModelName) -> Call<'a> {
+        Call {
+            target,
+            model: &name.model,
+            version: name.version.as_deref(),
+            deadline: self.deadline,
+            trace: exchange.trace.header(),
+        }
+    }
+}
+
+/// What the head asks, on a route whose dialect can tell.
+fn ask(route: &Route, head: &Parts) -> Result<Option<Ask>, Refusal> {
+    match &route.config.target {
+        Target::Inference(target) => {
+            let ask = dialect::oip::ask(route.inner_path(head.uri.path()))?;
+            ask.check(&head.method, target).map(Some)
+        }
+        Target::Origin(_) => Ok(None),
+    }
+}
+
+fn facts(route: &Route, host: String, head: Parts, ask: Option<&Ask>) -> RequestFacts {
+    RequestFacts {
+        method: head.method,
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().map(str::to_owned),
+        host,
+        headers: head.headers,
+        route: route.config.name.clone(),
+        model: ask.and_then(Ask::model).map(|name| name.model.clone()),
+        dialect: match route.config.target {
+            Target::Inference(_) => "oip",
+            Target::Origin(_) => "http",
+        },
+    }
+}
+
+fn respond(status: StatusCode, headers: HeaderMap, body: ResponseBody) -> Response<ResponseBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}

@@ -1,0 +1,67 @@
+//! What a caller may ask beside an inference: what a model is, whether it and this node are ready.
+
+use bytes::Bytes;
+use forebay_http::{ProblemType, ResponseBody};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use serde_json::json;
+
+use super::{Work, respond};
+use crate::config::InferenceTarget;
+use crate::dialect::{Ask, ModelName};
+use crate::error::Refusal;
+use crate::exchange::Exchange;
+use crate::telemetry::timing::Stage;
+
+/// Answers a question.
+pub(super) async fn answer(
+    work: &Work<'_>,
+    exchange: &mut Exchange,
+    target: &InferenceTarget,
+    ask: &Ask,
+) -> Result<Response<ResponseBody>, Refusal> {
+    let (status, body) = match ask {
+        Ask::Live => (StatusCode::OK, json!({ "live": true }).to_string().into()),
+        Ask::Ready => ready(work, target),
+        Ask::ServerMetadata => (StatusCode::OK, server_metadata()),
+        Ask::ModelMetadata(name) | Ask::ModelReady(name) => of_model(work, exchange, target, name).await?,
+        Ask::Infer(_) => return Err(Refusal::new(ProblemType::MethodNotAllowed, "an inference is a POST")),
+    };
+    exchange.enter(Stage::PolicyResponse);
+    let mut headers = HeaderMap::new();
+    work.route.chain.on_response(status, &mut headers, None, work.identity, work.deadline).await?;
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    Ok(respond(status, headers, ResponseBody::full(body)))
+}
+
+/// A region's word on a model.
+async fn of_model(
+    work: &Work<'_>,
+    exchange: &mut Exchange,
+    target: &InferenceTarget,
+    name: &ModelName,
+) -> Result<(StatusCode, Bytes), Refusal> {
+    exchange.model(&name.model);
+    exchange.enter(Stage::Forward);
+    let call = work.call(exchange, target, name);
+    let path = work.route.inner_path(&work.facts.path);
+    let (head, body) = work.edge.regions.get(&call, path, &mut exchange.trail).await?;
+    if head.status.is_success() {
+        return Ok((head.status, body));
+    }
+    let refusal = Refusal::new(ProblemType::BadGateway, "the region that was asked cannot tell");
+    Err(refusal.because(format!("status {}", head.status)))
+}
+
+/// Ready: some region that this route allows may be chosen.
+fn ready(work: &Work<'_>, target: &InferenceTarget) -> (StatusCode, Bytes) {
+    let ready = work.edge.regions.any_up(target);
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, json!({ "ready": ready, "live": true }).to_string().into())
+}
+
+fn server_metadata() -> Bytes {
+    let version = env!("CARGO_PKG_VERSION");
+    json!({ "name": "forebay", "version": version, "extensions": ["binary_tensor_data"] }).to_string().into()
+}

@@ -1,0 +1,197 @@
+//! Messages whose fields plugins can have sealed and opened. The cryptography happens here, in the host, with the
+//! tenant's key; a plugin says which field and which key.
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use forebay_oip::sealed::{self, Direction};
+use forebay_oip::{InferRequest, InferResponse, Tensor};
+use forebay_policy::{Field, Message, SealFailure};
+use forebay_seal::{Keyring, SealError};
+use serde_json::Value;
+
+/// What a message holds.
+pub(crate) enum Contents {
+    /// An inference on its way out.
+    Request {
+        /// Model name.
+        model: String,
+        /// The inference.
+        request: InferRequest,
+    },
+    /// Its answer.
+    Response {
+        /// Model name.
+        model: String,
+        /// The answer.
+        response: InferResponse,
+    },
+    /// A JSON body of a proxied route.
+    Json(Value),
+}
+
+/// The keys that a plugin may name, and the tenant whose derived keys they stand for.
+pub(crate) struct Keys {
+    /// All keys of the node.
+    pub keyring: Arc<Keyring>,
+    /// Names that this plugin may use.
+    pub allowed: Arc<BTreeSet<String>>,
+    /// The caller's tenant; empty where there is none.
+    pub tenant: String,
+}
+
+impl Keys {
+    fn allowed(&self, key: &str) -> Result<(), SealFailure> {
+        if self.allowed.contains(key) { Ok(()) } else { Err(SealFailure::NoKey) }
+    }
+
+    fn seal(&self, key: &str, context: &str, plaintext: &[u8]) -> Result<String, SealFailure> {
+        self.allowed(key)?;
+        self.keyring.seal(key, &self.tenant, context, plaintext).map_err(|error| failure(&error))
+    }
+
+    fn open(&self, key: &str, context: &str, jwe: &str) -> Result<Vec<u8>, SealFailure> {
+        self.allowed(key)?;
+        self.keyring.open(key, &self.tenant, context, jwe).map_err(|error| failure(&error))
+    }
+}
+
+/// Contents in the hands of one plugin.
+pub(crate) struct Sealable {
+    /// What it holds.
+    pub contents: Contents,
+    /// What it may be sealed with.
+    pub keys: Keys,
+}
+
+impl Message for Sealable {
+    fn model(&self) -> Option<&str> {
+        match &self.contents {
+            Contents::Request { model, .. } | Contents::Response { model, .. } => Some(model),
+            Contents::Json(_) => None,
+        }
+    }
+
+    fn has(&self, field: &Field) -> bool {
+        match (&self.contents, field) {
+            (Contents::Request { request, .. }, Field::Input(name)) => request.inputs.iter().any(|t| t.name == *name),
+            (Contents::Response { response, .. }, Field::Output(name)) => {
+                response.outputs.iter().any(|t| t.name == *name)
+            }
+            (Contents::Json(value), Field::Json(pointer)) => value.pointer(pointer).is_some(),
+            _ => false,
+        }
+    }
+
+    fn seal(&mut self, field: &Field, key: &str) -> Result<(), SealFailure> {
+        let keys = &self.keys;
+        match (&mut self.contents, field) {
+            (Contents::Request { model, request }, Field::Input(name)) => {
+                seal_tensor(keys, Direction::Input, model, find(&mut request.inputs, name)?, key)
+            }
+            (Contents::Response { model, response }, Field::Output(name)) => {
+                seal_tensor(keys, Direction::Output, model, find(&mut response.outputs, name)?, key)
+            }
+            (Contents::Json(value), Field::Json(pointer)) => seal_json(keys, value, pointer, key),
+            _ => Err(SealFailure::Unsupported),
+        }
+    }
+
+    fn open(&mut self, field: &Field, key: &str) -> Result<(), SealFailure> {
+        let keys = &self.keys;
+        match (&mut self.contents, field) {
+            (Contents::Request { model, request }, Field::Input(name)) => {
+                open_tensor(keys, Direction::Input, model, find(&mut request.inputs, name)?, key)
+            }
+            (Contents::Response { model, response }, Field::Output(name)) => {
+                open_tensor(keys, Direction::Output, model, find(&mut response.outputs, name)?, key)
+            }
+            (Contents::Json(value), Field::Json(pointer)) => open_json(keys, value, pointer, key),
+            _ => Err(SealFailure::Unsupported),
+        }
+    }
+
+    fn expect_sealed(&mut self, output: &str, key: &str) -> Result<(), SealFailure> {
+        self.keys.allowed(key)?;
+        let Contents::Request { request, .. } = &mut self.contents else {
+            return Err(SealFailure::Unsupported);
+        };
+        request.parameters.insert(sealed::seal_output(output), key.into());
+        request.parameters.insert(sealed::TENANT.to_owned(), self.keys.tenant.as_str().into());
+        Ok(())
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
+        self
+    }
+}
+
+fn find<'t>(tensors: &'t mut [Tensor], name: &str) -> Result<&'t mut Tensor, SealFailure> {
+    tensors.iter_mut().find(|tensor| tensor.name == name).ok_or(SealFailure::NoField)
+}
+
+fn seal_tensor(
+    keys: &Keys,
+    direction: Direction,
+    model: &str,
+    tensor: &mut Tensor,
+    key: &str,
+) -> Result<(), SealFailure> {
+    if tensor.parameters.contains_key(sealed::SEALED) {
+        return Err(SealFailure::AlreadySealed);
+    }
+    let context = sealed::context(direction, model, &tensor.name, tensor.datatype, &tensor.shape);
+    let jwe = keys.seal(key, &context, &tensor.data)?;
+    *tensor = sealed::wrap(tensor, key, &keys.tenant, &jwe);
+    Ok(())
+}
+
+fn open_tensor(
+    keys: &Keys,
+    direction: Direction,
+    model: &str,
+    tensor: &mut Tensor,
+    key: &str,
+) -> Result<(), SealFailure> {
+    let opened = {
+        let parsed = sealed::parse(tensor).map_err(|_| SealFailure::Rejected)?.ok_or(SealFailure::NotSealed)?;
+        if parsed.key != key || parsed.tenant != keys.tenant {
+            return Err(SealFailure::Rejected);
+        }
+        let context = sealed::context(direction, model, parsed.name, parsed.datatype, &parsed.shape);
+        let plaintext = keys.open(key, &context, parsed.jwe)?;
+        sealed::restore(tensor, &parsed, Bytes::from(plaintext)).map_err(|_| SealFailure::Rejected)?
+    };
+    *tensor = opened;
+    Ok(())
+}
+
+/// A sealed JSON value is a string, the JWE; its context is its place.
+fn json_context(pointer: &str) -> String {
+    format!("json{pointer}")
+}
+
+fn seal_json(keys: &Keys, value: &mut Value, pointer: &str, key: &str) -> Result<(), SealFailure> {
+    let place = value.pointer_mut(pointer).ok_or(SealFailure::NoField)?;
+    let jwe = keys.seal(key, &json_context(pointer), place.to_string().as_bytes())?;
+    *place = Value::String(jwe);
+    Ok(())
+}
+
+fn open_json(keys: &Keys, value: &mut Value, pointer: &str, key: &str) -> Result<(), SealFailure> {
+    let place = value.pointer_mut(pointer).ok_or(SealFailure::NoField)?;
+    let jwe = place.as_str().ok_or(SealFailure::NotSealed)?;
+    let plaintext = keys.open(key, &json_context(pointer), jwe)?;
+    *place = serde_json::from_slice(&plaintext).map_err(|_| SealFailure::Rejected)?;
+    Ok(())
+}
+
+fn failure(error: &SealError) -> SealFailure {
+    match error {
+        SealError::UnknownKey(_) => SealFailure::NoKey,
+        SealError::Malformed(_) => SealFailure::NotSealed,
+        _ => SealFailure::Rejected,
+    }
+}

@@ -1,0 +1,162 @@
+//! Counters and histograms, in the Prometheus text format. Labels come from closed sets or from the configuration.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::timing::StageClock;
+
+/// Seconds, from a cache hit to a slow generation.
+const SECONDS: [f64; 14] = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RequestLabels {
+    route: String,
+    status: u16,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RouteLabels {
+    route: String,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CacheLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PolicyLabels {
+    plugin: String,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RegionLabels {
+    region: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RegionName {
+    region: String,
+}
+
+type Seconds = fn() -> Histogram;
+
+/// Everything this node counts.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    seconds: Family<RouteLabels, Histogram, Seconds>,
+    stages: Family<StageLabels, Histogram, Seconds>,
+    cache: Family<CacheLabels, Counter>,
+    policy_failures: Family<PolicyLabels, Counter>,
+    region_requests: Family<RegionLabels, Counter>,
+    region_seconds: Family<RegionName, Histogram, Seconds>,
+    region_up: Family<RegionName, Gauge>,
+    in_work: Gauge,
+    sent_bytes: Counter<u64, AtomicU64>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let seconds: Seconds = || Histogram::new(SECONDS);
+        let mut metrics = Self {
+            registry: Registry::with_prefix("forebay"),
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(seconds),
+            stages: Family::new_with_constructor(seconds),
+            cache: Family::default(),
+            policy_failures: Family::default(),
+            region_requests: Family::default(),
+            region_seconds: Family::new_with_constructor(seconds),
+            region_up: Family::default(),
+            in_work: Gauge::default(),
+            sent_bytes: Counter::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register("requests", "Finished requests by route, status and problem type", self.requests.clone());
+        r.register_with_unit("request", "Time from the head to the last byte", Unit::Seconds, self.seconds.clone());
+        r.register_with_unit("stage", "Time spent in each stage", Unit::Seconds, self.stages.clone());
+        r.register("cache", "Inferences by what the cache did", self.cache.clone());
+        r.register("policy_failures", "Hooks that failed, by plugin and reason", self.policy_failures.clone());
+        r.register("region_requests", "Attempts at a region by outcome", self.region_requests.clone());
+        r.register_with_unit("region_request", "Time of one attempt", Unit::Seconds, self.region_seconds.clone());
+        r.register("region_up", "1 where a region may be chosen", self.region_up.clone());
+        r.register("requests_in_work", "Requests between head and last byte", self.in_work.clone());
+        r.register_with_unit("sent", "Body bytes sent to clients", Unit::Bytes, self.sent_bytes.clone());
+    }
+
+    /// A request began.
+    pub fn began(&self) {
+        self.in_work.inc();
+    }
+
+    /// A request ended.
+    pub fn finished(&self, route: Option<&str>, status: u16, reason: Option<&'static str>, took: Duration, bytes: u64) {
+        self.in_work.dec();
+        self.sent_bytes.inc_by(bytes);
+        let route = route.unwrap_or("none").to_owned();
+        self.requests
+            .get_or_create(&RequestLabels { route: route.clone(), status, reason: reason.unwrap_or("none") })
+            .inc();
+        self.seconds.get_or_create(&RouteLabels { route }).observe(took.as_secs_f64());
+    }
+
+    /// The stages of a request.
+    pub fn stages(&self, clock: &StageClock) {
+        for (stage, spent) in clock.stages() {
+            self.stages.get_or_create(&StageLabels { stage: stage.name() }).observe(spent.as_secs_f64());
+        }
+    }
+
+    /// What the cache did with an inference.
+    pub fn cache(&self, result: &'static str) {
+        self.cache.get_or_create(&CacheLabels { result }).inc();
+    }
+
+    /// A hook failed.
+    pub fn policy_failed(&self, plugin: &str, reason: &'static str) {
+        self.policy_failures.get_or_create(&PolicyLabels { plugin: plugin.to_owned(), reason }).inc();
+    }
+
+    /// One attempt at a region ended.
+    pub fn region_attempt(&self, region: &str, outcome: &'static str, took: Duration) {
+        self.region_requests.get_or_create(&RegionLabels { region: region.to_owned(), outcome }).inc();
+        self.region_seconds.get_or_create(&RegionName { region: region.to_owned() }).observe(took.as_secs_f64());
+    }
+
+    /// Whether a region may be chosen.
+    pub fn region_up(&self, region: &str, up: bool) {
+        self.region_up.get_or_create(&RegionName { region: region.to_owned() }).set(i64::from(up));
+    }
+
+    /// The Prometheus text exposition.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

@@ -1,0 +1,14 @@
+//! Stage `forward`: which region answers, and how a request gets there and back inside its deadline.
+//!
+//! Decisions (`balance`, `health`, `latency`, `budget`) are pure functions of state and `now`; `forward` and `probe`
+//! are the thin shell that does the network.
+
+pub(crate) mod balance;
+pub(crate) mod budget;
+pub(crate) mod client;
+pub(crate) mod forward;
+pub(crate) mod health;
+pub(crate) mod latency;
+pub(crate) mod probe;
+pub(crate) mod proxy;
+pub(crate) mod region;

@@ -1,0 +1,64 @@
+//! One request: checked, handed to the handler, and tied to its connection until the response's body is done with.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use http::{Method, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+
+use super::activity::Activity;
+use super::info::ConnectionInfo;
+use super::{Shared, strict};
+use crate::body::Body;
+use crate::listener::Handler;
+use crate::problem::{Problem, ProblemType};
+use crate::stats::count;
+
+/// The handler as seen from one connection.
+pub(super) struct Service<H>(Arc<Inner<H>>);
+
+struct Inner<H> {
+    shared: Arc<Shared<H>>,
+    info: Arc<ConnectionInfo>,
+    activity: Arc<Activity>,
+}
+
+impl<H: Handler> Service<H> {
+    pub(super) fn new(shared: Arc<Shared<H>>, info: Arc<ConnectionInfo>, activity: Arc<Activity>) -> Self {
+        Self(Arc::new(Inner { shared, info, activity }))
+    }
+
+    pub(super) fn call(
+        &self,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<H> {
+        let inner = Arc::clone(&self.0);
+        async move {
+            let in_flight = inner.activity.begin(request.version() == Version::HTTP_2);
+            let head = request.method() == Method::HEAD;
+            let response = inner.respond(request.map(Body::from)).await;
+            let bodyless = head || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+            Ok(response.map(|body| body.carry(in_flight, bodyless)))
+        }
+    }
+}
+
+impl<H: Handler> Inner<H> {
+    async fn respond(&self, request: Request<Body>) -> Response<Body> {
+        let Shared { handler, limits, stats, .. } = &*self.shared;
+        count(&stats.requests);
+        if let Err(problem) = strict::check(&request, limits) {
+            count(&stats.requests_refused);
+            return problem.into_response();
+        }
+        // A panic is a bug of ours; it must not take the other streams of the connection along.
+        let handled = AssertUnwindSafe(handler.handle(&self.info, request)).catch_unwind().await;
+        handled.unwrap_or_else(|_| {
+            count(&stats.handler_panics);
+            tracing::error!("a request handler panicked");
+            Problem::new(ProblemType::Internal).into_response()
+        })
+    }
+}

@@ -1,0 +1,70 @@
+//! Every bound under which plugins run, with its unit and its default.
+
+use std::time::Duration;
+
+/// The largest component that is compiled, in bytes. A Rust plugin has about 50 KB, one that carries a
+/// JavaScript engine 12 MB.
+pub const MAX_COMPONENT_BYTES: usize = 64 * 1024 * 1024;
+
+/// How much one call of a host function may carry from the guest to the host, in bytes.
+pub(crate) const HOST_CALL_BYTES: usize = 2 * 1024 * 1024;
+
+/// The most elements a guest's table may have.
+pub(crate) const TABLE_ELEMENTS: usize = 20_000;
+
+/// The longest line a plugin may log, in bytes; the rest is cut off.
+pub(crate) const LOG_LINE_BYTES: usize = 512;
+
+/// What all plugins share.
+#[derive(Clone, Debug)]
+pub struct EngineLimits {
+    /// How many calls may be in flight at once, over all plugins. One more ends in
+    /// [`Failure::PoolExhausted`](crate::Failure::PoolExhausted). Bounded by `vm.max_map_count`.
+    pub instances: u32,
+    /// The most memory that any plugin may be given, in bytes.
+    pub memory_bytes: usize,
+}
+
+impl Default for EngineLimits {
+    fn default() -> Self {
+        Self {
+            instances: 1_000,
+            memory_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// What one call of a hook may use.
+#[derive(Clone, Debug)]
+pub struct CallLimits {
+    /// How long a hook may compute. Counted in ticks of one millisecond in which the guest ran, so a busy
+    /// node does not fail a plugin that was waiting for its turn. Wall time is bounded by the request's own
+    /// deadline: dropping the future of a call ends it.
+    pub deadline: Duration,
+    /// The same for `configure`, once at load.
+    pub configure_deadline: Duration,
+    /// The most linear memory, in bytes.
+    pub memory_bytes: usize,
+    /// The most calls of host functions.
+    pub host_calls: u32,
+    /// The most log lines; more are dropped and counted.
+    pub log_lines: u32,
+    /// The most edits of a head.
+    pub edits: u32,
+    /// The most bytes of names and values in those edits.
+    pub edit_bytes: usize,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_millis(5),
+            configure_deadline: Duration::from_secs(1),
+            memory_bytes: 16 * 1024 * 1024,
+            host_calls: 1_000,
+            log_lines: 20,
+            edits: 64,
+            edit_bytes: 16 * 1024,
+        }
+    }
+}

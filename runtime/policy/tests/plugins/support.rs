@@ -1,0 +1,239 @@
+//! What the tests share: one engine, the built components, and plain implementations of what a plugin asks.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use forebay_policy::{
+    Absence, CallLimits, Capability, Engine, EngineLimits, Failure, Field, HeadEdits, IdentityView, Message, Outcome,
+    Plugin, PluginSpec, RequestCall, RequestView, ResponseView, SealFailure,
+};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
+    Engine::new(&EngineLimits {
+        instances: 64,
+        ..EngineLimits::default()
+    })
+    .expect("an engine")
+});
+
+/// The bytes of a built component.
+pub(crate) fn component(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/assets/plugins");
+    let path = folder.join(format!("{name}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask assets`", path.display()))
+}
+
+/// A plugin with every grant and the default limits.
+pub(crate) fn spec(name: &str, config: &str) -> PluginSpec {
+    PluginSpec {
+        name: name.to_owned(),
+        wasm: component(name),
+        config: config.to_owned(),
+        grants: BTreeSet::from(Capability::ALL),
+        limits: CallLimits::default(),
+    }
+}
+
+/// A loaded plugin. Compiled once for all tests: that takes longer than anything they do.
+pub(crate) fn load(name: &str, config: &str) -> Plugin {
+    load_within(name, config, CallLimits::default().deadline)
+}
+
+/// The hostile plugin, told what to do. Unless the deadline is what it is to run into, it gets one that a busy
+/// machine does not reach.
+pub(crate) fn hostile(behaviour: &str) -> Plugin {
+    let deadline = if behaviour == "loop" {
+        CallLimits::default().deadline
+    } else {
+        Duration::from_secs(5)
+    };
+    load_within("hostile", behaviour, deadline)
+}
+
+fn load_within(name: &str, config: &str, deadline: Duration) -> Plugin {
+    static LOADED: LazyLock<Mutex<BTreeMap<(String, String), Plugin>>> = LazyLock::new(Mutex::default);
+    let mut loaded = LOADED.lock();
+    let key = (name.to_owned(), config.to_owned());
+    let load = || {
+        let mut spec = spec(name, config);
+        spec.limits.deadline = deadline;
+        ENGINE.load(spec).unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    loaded.entry(key).or_insert_with(load).clone()
+}
+
+/// `jwt-access` that lets tokens with the scope `infer` use any route.
+pub(crate) fn access() -> Plugin {
+    load("jwt-access", r#"{"realm":"demo","rules":[{"scopes":["infer"]}]}"#)
+}
+
+pub(crate) struct Request {
+    pub(crate) model: Option<&'static str>,
+    pub(crate) headers: BTreeMap<&'static str, &'static str>,
+}
+
+impl RequestView for Request {
+    fn method(&self) -> &str {
+        "POST"
+    }
+    fn path(&self) -> &str {
+        "/v2/models/minilm/infer"
+    }
+    fn host(&self) -> &str {
+        "localhost"
+    }
+    fn query(&self) -> Option<&str> {
+        None
+    }
+    fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        self.headers.get(name).map(|value| Cow::Borrowed(value.as_bytes()))
+    }
+    fn route(&self) -> &str {
+        "oip"
+    }
+    fn model(&self) -> Option<&str> {
+        self.model
+    }
+    fn dialect(&self) -> &str {
+        "oip"
+    }
+}
+
+pub(crate) struct Response;
+
+impl ResponseView for Response {
+    fn status(&self) -> u16 {
+        200
+    }
+    fn header(&self, _: &str) -> Option<Cow<'_, [u8]>> {
+        None
+    }
+}
+
+/// Claims, or why there are none. The tenant is the claim `tenant`.
+pub(crate) struct Identity {
+    text: Result<String, Absence>,
+    value: Value,
+}
+
+impl Identity {
+    pub(crate) fn with(claims: Value) -> Arc<Self> {
+        Arc::new(Self {
+            text: Ok(claims.to_string()),
+            value: claims,
+        })
+    }
+
+    pub(crate) fn absent(absence: Absence) -> Arc<Self> {
+        Arc::new(Self {
+            text: Err(absence),
+            value: Value::Null,
+        })
+    }
+}
+
+impl IdentityView for Identity {
+    fn claims(&self) -> Result<&str, Absence> {
+        self.text.as_deref().map_err(|absence| *absence)
+    }
+    fn claim(&self, pointer: &str) -> Option<String> {
+        self.value.pointer(pointer).map(Value::to_string)
+    }
+    fn tenant(&self) -> Option<&str> {
+        self.value.get("tenant").and_then(Value::as_str)
+    }
+}
+
+/// A tenant that may infer.
+pub(crate) fn acme() -> Arc<Identity> {
+    Identity::with(json!({"tenant": "acme", "scope": "infer"}))
+}
+
+pub(crate) fn request_by(identity: Arc<Identity>) -> RequestCall {
+    let request = Request {
+        model: Some("minilm"),
+        headers: BTreeMap::from([("x-a", "1")]),
+    };
+    RequestCall {
+        request: Arc::new(request),
+        identity,
+    }
+}
+
+/// Calls `on-request` for a request of acme.
+pub(crate) async fn ask(plugin: &Plugin) -> Result<Outcome<HeadEdits>, Failure> {
+    plugin.on_request(request_by(acme())).await
+}
+
+/// A message that notes what was done to it: each field with the key it is sealed with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Notes {
+    pub(crate) fields: Vec<(Field, Option<String>)>,
+    pub(crate) expected: Vec<(String, String)>,
+}
+
+impl Notes {
+    pub(crate) fn boxed(fields: &[(Field, Option<&str>)]) -> Box<dyn Message> {
+        let fields = fields
+            .iter()
+            .map(|(field, key)| (field.clone(), key.map(str::to_owned)))
+            .collect();
+        Box::new(Self {
+            fields,
+            expected: Vec::new(),
+        })
+    }
+
+    pub(crate) fn of(message: Box<dyn Message>) -> Self {
+        *message.into_any().downcast().expect("the message that was passed in")
+    }
+
+    fn at(&mut self, field: &Field) -> Result<&mut Option<String>, SealFailure> {
+        self.fields
+            .iter_mut()
+            .find(|(name, _)| name == field)
+            .map(|(_, key)| key)
+            .ok_or(SealFailure::NoField)
+    }
+}
+
+impl Message for Notes {
+    fn model(&self) -> Option<&str> {
+        Some("minilm")
+    }
+    fn has(&self, field: &Field) -> bool {
+        self.fields.iter().any(|(name, _)| name == field)
+    }
+    fn seal(&mut self, field: &Field, key: &str) -> Result<(), SealFailure> {
+        match self.at(field)? {
+            Some(_) => Err(SealFailure::AlreadySealed),
+            open => {
+                *open = Some(key.to_owned());
+                Ok(())
+            }
+        }
+    }
+    fn open(&mut self, field: &Field, key: &str) -> Result<(), SealFailure> {
+        match self.at(field)? {
+            None => Err(SealFailure::NotSealed),
+            Some(with) if with != key => Err(SealFailure::Rejected),
+            sealed => {
+                *sealed = None;
+                Ok(())
+            }
+        }
+    }
+    fn expect_sealed(&mut self, output: &str, key: &str) -> Result<(), SealFailure> {
+        self.expected.push((output.to_owned(), key.to_owned()));
+        Ok(())
+    }
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
+        self
+    }
+}

@@ -1,0 +1,174 @@
+//! One inference, from the request's head to the answer. `Region::infer` names the stages in order.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use forebay_http::{RequestBody, ResponseBody, collect_bounded};
+use forebay_inference::{Inference, Timing};
+use forebay_oip::{
+    DecodeLimits, Encoded, HEADER_LENGTH, InferRequest, OutputEncodings, Tensor, decode_request, encode_response,
+};
+use forebay_seal::Keyring;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+
+use crate::deadline;
+use crate::error::RequestError;
+use crate::exchange::Exchange;
+use crate::headers::{refuse_encodings, single_number};
+use crate::http::{Answer, Region, respond};
+use crate::sealed::{self, Wishes};
+
+/// Response header: how many requests wait for the model now, for edges that choose between regions.
+const QUEUE_DEPTH: HeaderName = HeaderName::from_static("forebay-queue-depth");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// From this many bytes on, messages are read and written on threads that may block, so that other requests go on.
+const OFF_THREAD_BYTES: usize = 256 * 1024;
+
+impl Region {
+    pub(crate) async fn infer(
+        &self,
+        name: &str,
+        version: Option<&str>,
+        request: Request<RequestBody>,
+        exchange: &mut Exchange,
+    ) -> Answer {
+        let model = self.catalog.find(name, version)?;
+        exchange.model = Some(model.name().to_owned());
+
+        let (head, body) = request.into_parts();
+        let deadline = deadline::from_headers(exchange.received, self.config.request, &head.headers)?;
+        refuse_encodings(&head.headers)?;
+        let json_length = json_length(&head.headers)?;
+
+        let body = collect_bounded(body, self.config.body_bytes, deadline.into()).await?;
+        exchange.bytes_in = body.len();
+
+        let asked = self.read(model.name(), body, json_length).await?;
+        exchange.sealed_inputs = asked.sealed_inputs;
+        let deadline = deadline::lowered(deadline, exchange.received, &asked.request.parameters)?;
+
+        let Inference { response, timing } = model.infer(asked.request, deadline).await?;
+        self.metrics.ran(model.name(), &timing);
+
+        let (encodings, wishes) = (asked.encodings, asked.wishes);
+        let encoded = self.write(response, encodings, wishes).await?;
+        Ok(answer(encoded, &timing, model.queue_depth()))
+    }
+
+    /// Turns a body into a request in the clear.
+    async fn read(&self, model: &str, body: Bytes, json_length: Option<usize>) -> Result<Asked, RequestError> {
+        let (keys, model) = (Arc::clone(&self.keys), model.to_owned());
+        off_thread(body.len(), move || Asked::read(&keys, &model, &body, json_length)).await
+    }
+
+    /// Turns a response into a body, with the outputs sealed that are to be.
+    async fn write(
+        &self,
+        mut response: forebay_oip::InferResponse,
+        encodings: OutputEncodings,
+        wishes: Wishes,
+    ) -> Result<Encoded, RequestError> {
+        let keys = Arc::clone(&self.keys);
+        off_thread(size(&response.outputs), move || {
+            sealed::seal_outputs(&keys, &response.model_name, &wishes, &mut response.outputs)?;
+            encode_response(&response, &encodings).map_err(RequestError::Answer)
+        })
+        .await
+    }
+}
+
+/// A request in the clear, and how its answer is wanted.
+struct Asked {
+    request: InferRequest,
+    encodings: OutputEncodings,
+    wishes: Wishes,
+    sealed_inputs: usize,
+}
+
+impl Asked {
+    fn read(keys: &Keyring, model: &str, body: &Bytes, json_length: Option<usize>) -> Result<Self, RequestError> {
+        let mut request = decode_request(body, json_length, &DecodeLimits::default()).map_err(RequestError::Message)?;
+        let encodings = OutputEncodings::of(&request);
+        let wishes = sealed::take_wishes(&mut request.parameters)?;
+        sealed::check_wishes(keys, &wishes)?;
+        let sealed_inputs = sealed::open_inputs(keys, model, &mut request.inputs)?;
+        Ok(Asked {
+            request,
+            encodings,
+            wishes,
+            sealed_inputs,
+        })
+    }
+}
+
+fn json_length(headers: &HeaderMap) -> Result<Option<usize>, RequestError> {
+    let length = single_number(headers, HEADER_LENGTH)?;
+    Ok(length.map(|length| usize::try_from(length).unwrap_or(usize::MAX)))
+}
+
+fn size(tensors: &[Tensor]) -> usize {
+    tensors.iter().map(|tensor| tensor.data.len()).sum()
+}
+
+/// Does `work` here if it is small, and elsewhere if it would hold up this thread's other requests.
+async fn off_thread<T: Send + 'static>(
+    size_bytes: usize,
+    work: impl FnOnce() -> Result<T, RequestError> + Send + 'static,
+) -> Result<T, RequestError> {
+    if size_bytes < OFF_THREAD_BYTES {
+        return work();
+    }
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(RequestError::Internal(error.to_string())))
+}
+
+fn answer(encoded: Encoded, timing: &Timing, queue_depth: usize) -> Response<ResponseBody> {
+    let mut response = respond(encoded.content_type(), encoded.body);
+    let headers = response.headers_mut();
+    if let Some(length) = encoded.json_length {
+        headers.insert(HEADER_LENGTH, HeaderValue::from(length));
+    }
+    headers.insert(QUEUE_DEPTH, HeaderValue::from(queue_depth));
+    if let Ok(value) = HeaderValue::from_str(&server_timing(timing)) {
+        headers.insert(SERVER_TIMING, value);
+    }
+    response
+}
+
+/// Where the time went, in milliseconds, as W3C Server Timing has it.
+fn server_timing(timing: &Timing) -> String {
+    let Timing {
+        queue,
+        prepare,
+        run,
+        finish,
+    } = timing;
+    let mut text = String::new();
+    for (name, duration) in [("queue", queue), ("prepare", prepare), ("run", run), ("finish", finish)] {
+        let separator = if text.is_empty() { "" } else { ", " };
+        // Writing to a string does not fail.
+        let _ = write!(text, "{separator}{name};dur={:.3}", duration.as_secs_f64() * 1000.0);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn server_timing_is_in_milliseconds() {
+        let timing = Timing {
+            queue: Duration::ZERO,
+            prepare: Duration::from_micros(250),
+            run: Duration::from_millis(12),
+            finish: Duration::from_nanos(1500),
+        };
+        let expected = "queue;dur=0.000, prepare;dur=0.250, run;dur=12.000, finish;dur=0.002";
+        assert_eq!(server_timing(&timing), expected);
+    }
+}

@@ -1,0 +1,122 @@
+//! What all contenders of a benchmark share: a folder, keys, the origin, the floor.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::{Method, StatusCode};
+use tempfile::TempDir;
+use xtask::Workspace;
+
+use crate::contender::Contender;
+use crate::credentials::Credentials;
+use crate::load::Ask;
+use crate::process::{self, Server};
+
+/// The surroundings of one benchmark. Everything in it ends when it is dropped.
+pub(crate) struct Arena {
+    pub(crate) workspace: Workspace,
+    pub(crate) credentials: Credentials,
+    pub(crate) origin: SocketAddr,
+    origin_server: Server,
+    folder: TempDir,
+}
+
+impl Arena {
+    pub(crate) fn new() -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let origin = process::free_address()?;
+        Ok(Self {
+            workspace: Workspace::locate()?,
+            credentials: Credentials::make(folder.path())?,
+            origin,
+            origin_server: Server::start("origin", own_server("origin", origin, None)?, &[origin], folder.path())?,
+            folder,
+        })
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A new file in the folder.
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.folder().join(name);
+        std::fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// CPU time of the origin: it stands still while others answer from their caches.
+    pub(crate) fn origin_cpu_ms(&self) -> Result<u128> {
+        Ok(self.origin_server.cpu_time()?.as_millis())
+    }
+
+    /// hyper and rustls with a fixed answer and nothing else.
+    pub(crate) fn floor(&self) -> Result<Contender> {
+        let address = process::free_address()?;
+        let command = own_server("floor", address, Some(&self.credentials.combined))?;
+        let servers = vec![Server::start("floor", command, &[address], self.folder())?];
+        Ok(Contender {
+            name: "floor (hyper + rustls)".into(),
+            servers,
+            address,
+            tls: true,
+            ask: self.get(),
+        })
+    }
+
+    /// The origin itself, asked directly and in plain text: what a proxy's latency is added to.
+    pub(crate) fn direct(&self) -> Contender {
+        let name = "origin, direct".into();
+        Contender {
+            name,
+            servers: Vec::new(),
+            address: self.origin,
+            tls: false,
+            ask: self.get(),
+        }
+    }
+
+    /// Asks for the fixed object.
+    pub(crate) fn get(&self) -> Ask {
+        Ask {
+            method: Method::GET,
+            path: "/object".into(),
+            headers: HeaderMap::new(),
+            body: |_| Bytes::new(),
+            expect: StatusCode::OK,
+        }
+    }
+
+    /// An inference with this body.
+    pub(crate) fn infer(&self, model: &str, body: fn(u64) -> Bytes) -> Ask {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ask {
+            method: Method::POST,
+            path: format!("/v2/models/{model}/infer"),
+            headers,
+            body,
+            expect: StatusCode::OK,
+        }
+    }
+
+    /// The same with a good token.
+    pub(crate) fn with_token(&self, mut ask: Ask) -> Result<Ask> {
+        ask.headers
+            .insert(AUTHORIZATION, format!("Bearer {}", self.credentials.token).parse()?);
+        Ok(ask)
+    }
+}
+
+fn own_server(role: &str, address: SocketAddr, tls: Option<&Path>) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["__serve", role, "--port", &address.port().to_string()]);
+    if let Some(tls) = tls {
+        command.arg("--tls").arg(tls);
+    }
+    Ok(command)
+}

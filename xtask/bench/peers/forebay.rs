@@ -1,0 +1,179 @@
+//! Forebay itself, in release, as an operator would run it.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+use bytes::Bytes;
+
+use crate::arena::Arena;
+use crate::contender::{Contender, Job};
+use crate::credentials::{AUDIENCE, ISSUER};
+use crate::load::Ask;
+use crate::process::{self, Server};
+use crate::serve::{MODEL, REGION};
+
+/// Runs the gateway for the job, in front of the harness's origin.
+pub(crate) fn start(arena: &Arena, job: Job) -> Result<Contender> {
+    let inference = arena.infer(MODEL, |_| Bytes::from_static(QUESTION.as_bytes()));
+    let (route, ask) = match job {
+        Job::Hit => (route_public(true), inference),
+        Job::GuardedHit => (route_guarded(), arena.with_token(inference)?),
+        Job::Proxy => (route_origin(arena.origin), arena.get()),
+    };
+    let config = gateway(arena, arena.origin, REGION) + &route;
+    serve(arena, &config, ask)
+}
+
+/// Runs the gateway with `config` but for its addresses.
+fn serve(arena: &Arena, config: &str, ask: Ask) -> Result<Contender> {
+    let (address, admin) = (process::free_address()?, process::free_address()?);
+    let config = config
+        .replace("ADDRESS", &address.to_string())
+        .replace("ADMIN", &admin.to_string());
+    let path = arena.write("forebay.toml", &config)?;
+    let servers = vec![Server::start(
+        "forebay",
+        program("serve", &path)?,
+        &[address],
+        arena.folder(),
+    )?];
+    Ok(Contender {
+        name: "Forebay".into(),
+        servers,
+        address,
+        tls: true,
+        ask,
+    })
+}
+
+/// Runs the gateway without a cache and a regional node with the real model behind it.
+pub(crate) fn start_with_region(arena: &Arena, body: fn(u64) -> Bytes) -> Result<Contender> {
+    let region = process::free_address()?;
+    let path = arena.write("region.toml", &region_config(arena, region))?;
+    let region_server = Server::start("region", program("region", &path)?, &[region], arena.folder())?;
+    let config = gateway(arena, region, REGION) + &route_public(false);
+    let mut contender = serve(arena, &config, arena.infer("minilm", body))?;
+    contender.servers.push(region_server);
+    Ok(contender)
+}
+
+/// The gateway that was built along with this program.
+fn program(role: &str, config: &Path) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?.with_file_name("forebay"));
+    command.arg(role).arg("--config").arg(config).env("FOREBAY_LOG", "warn");
+    Ok(command)
+}
+
+/// A question that the gateway's cache answers: one short text.
+const QUESTION: &str =
+    r#"{"inputs":[{"name":"text","datatype":"BYTES","shape":[1],"data":["How deep is the forebay?"]}]}"#;
+
+fn gateway(arena: &Arena, region: SocketAddr, jurisdiction: &str) -> String {
+    format!(
+        r#"
+[pop]
+name = "bench"
+jurisdiction = "{jurisdiction}"
+[listen]
+address = "ADDRESS"
+certificate = "{certificate}"
+key = "{key}"
+[admin]
+address = "ADMIN"
+[telemetry]
+filter = "warn"
+[[regions]]
+name = "{REGION}"
+url = "http://{region}"
+jurisdiction = "{jurisdiction}"
+"#,
+        certificate = arena.credentials.certificate.display(),
+        key = arena.credentials.key.display(),
+    ) + &issuer(arena)
+}
+
+fn issuer(arena: &Arena) -> String {
+    // The set is written here, since only this contender reads it from a file.
+    let jwks = arena.write("jwks.json", &arena.credentials.jwks.to_string());
+    let Ok(jwks) = jwks else { return String::new() };
+    format!(
+        r#"
+[[issuers]]
+issuer = "{ISSUER}"
+audiences = ["{AUDIENCE}"]
+algorithms = ["ES256"]
+jwks_file = "{jwks}"
+[[plugins]]
+name = "jwt-access"
+component = "{component}"
+grants = ["http", "identity"]
+[plugins.config]
+realm = "bench"
+rules = [{{ routes = ["*"], models = ["*"], scopes = ["infer"] }}]
+"#,
+        jwks = jwks.display(),
+        component = arena.workspace.assets_dir().join("plugins/jwt-access.wasm").display(),
+    )
+}
+
+fn route_public(cached: bool) -> String {
+    let cache = if cached {
+        r#"cache = { ttl_s = 86400, scope = "public" }"#
+    } else {
+        ""
+    };
+    format!(
+        r#"
+[[routes]]
+name = "infer"
+path = "/v2/"
+dialect = "oip"
+access = "public"
+{cache}
+"#
+    )
+}
+
+fn route_guarded() -> String {
+    r#"
+[[routes]]
+name = "infer"
+path = "/v2/"
+dialect = "oip"
+policies = ["jwt-access"]
+cache = { ttl_s = 86400 }
+"#
+    .to_owned()
+}
+
+fn route_origin(origin: SocketAddr) -> String {
+    format!(
+        r#"
+[[routes]]
+name = "all"
+path = "/"
+dialect = "http"
+access = "public"
+origin = "http://{origin}"
+"#
+    )
+}
+
+fn region_config(arena: &Arena, address: SocketAddr) -> String {
+    let assets = arena.workspace.assets_dir();
+    format!(
+        r#"
+name = "{REGION}"
+jurisdiction = "{REGION}"
+listen = "{address}"
+[runtime]
+library = {library:?}
+[[models]]
+path = {model:?}
+"#,
+        library = assets.join("onnxruntime/libonnxruntime.so"),
+        model = assets.join("models/minilm"),
+    )
+}
