@@ -46,11 +46,11 @@ impl Ask {
         }
     }
 
-    /// Whether this method may ask it.
-    fn takes(&self, method: &Method) -> bool {
+    /// The methods that may ask it.
+    fn methods(&self) -> &'static [Method] {
         match self {
-            Self::Infer(_) => method == Method::POST,
-            _ => method == Method::GET || method == Method::HEAD,
+            Self::Infer(_) => &[Method::POST],
+            _ => &[Method::GET, Method::HEAD],
         }
     }
 
@@ -59,8 +59,10 @@ impl Ask {
     /// # Errors
     /// 405, or 404 for a model that this route does not serve: whether it exists elsewhere is nobody's business.
     pub(crate) fn check(self, method: &Method, target: &InferenceTarget) -> Result<Self, Refusal> {
-        if !self.takes(method) {
-            return Err(Refusal::new(ProblemType::MethodNotAllowed, format!("this path does not take {method}")));
+        let methods = self.methods();
+        if !methods.contains(method) {
+            let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+            return Err(Refusal::method_not_allowed(&names.join(", ")));
         }
         match self.model() {
             Some(name) if !target.models.is_empty() && !target.models.contains(&name.model) => {

@@ -36,6 +36,7 @@ pub(crate) struct Edge {
 }
 
 /// What outlives a configuration: a reload keeps the answers, the counters and the requests in work.
+#[derive(Clone)]
 pub(crate) struct Lasting {
     pub(crate) engine: Engine,
     pub(crate) cache: Arc<AnswerCache>,

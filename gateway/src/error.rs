@@ -8,11 +8,15 @@ use std::time::Duration;
 use forebay_http::{BodyError, Problem, ProblemType, ResponseBody};
 use forebay_oip::OipError;
 use forebay_policy::Answer;
+use http::header::ALLOW;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
-/// A request that ends here, with its status.
+/// A request that ends here, with its status. Boxed: the good path carries a pointer.
 #[derive(Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct Refusal(Box<Facts>);
+
+#[derive(Debug)]
+struct Facts {
     kind: ProblemType,
     /// For the client. Never a token, a key, a body or an address inside the network.
     detail: String,
@@ -29,7 +33,7 @@ pub(crate) struct Refusal {
 impl Refusal {
     /// A refusal of this kind; `detail` is what the client reads.
     pub(crate) fn new(kind: ProblemType, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Facts {
             kind,
             detail: detail.into(),
             cause: None,
@@ -38,49 +42,51 @@ impl Refusal {
             status: None,
             plugin: None,
             bare: false,
-        }
+        }))
     }
 
     /// Adds what only the log may say.
     #[must_use]
     pub(crate) fn because(mut self, cause: impl std::fmt::Display) -> Self {
-        self.cause = Some(cause.to_string());
+        self.0.cause = Some(cause.to_string());
         self
     }
 
     /// Adds `Retry-After`.
     #[must_use]
     pub(crate) fn retry_after(mut self, after: Duration) -> Self {
-        self.retry_after = Some(after);
+        self.0.retry_after = Some(after);
         self
+    }
+
+    /// The path has other methods, `allowed` (RFC 9110, section 15.5.6).
+    pub(crate) fn method_not_allowed(allowed: &str) -> Self {
+        let mut refusal = Self::new(ProblemType::MethodNotAllowed, format!("this path takes {allowed}"));
+        refusal.0.headers.extend(HeaderValue::from_str(allowed).ok().map(|value| (ALLOW, value)));
+        refusal
     }
 
     /// A plugin failed: the request is refused, closed, and the plugin is named.
     pub(crate) fn policy_failed(plugin: &str, reason: &str) -> Self {
         let detail = format!("policy `{plugin}` could not decide about this request");
         let mut refusal = Self::new(ProblemType::PolicyFailed, detail).because(reason);
-        refusal.plugin = Some(plugin.to_owned());
+        refusal.0.plugin = Some(plugin.to_owned());
         refusal
     }
 
     /// A plugin decided to answer itself.
     pub(crate) fn by_policy(plugin: &str, answer: Answer) -> Self {
-        let bare = answer.problem.is_none();
         let kind = match answer.problem.as_deref().map(ProblemType::from_slug) {
             Some(Some(kind)) => kind,
             Some(None) => return Self::policy_failed(plugin, "unknown-problem"),
             None => ProblemType::Forbidden,
         };
-        Self {
-            kind,
-            detail: answer.detail,
-            cause: None,
-            retry_after: None,
-            headers: answer.headers,
-            status: StatusCode::from_u16(answer.status).ok(),
-            plugin: Some(plugin.to_owned()),
-            bare,
-        }
+        let mut refusal = Self::new(kind, answer.detail);
+        refusal.0.bare = answer.problem.is_none();
+        refusal.0.headers = answer.headers;
+        refusal.0.status = StatusCode::from_u16(answer.status).ok();
+        refusal.0.plugin = Some(plugin.to_owned());
+        refusal
     }
 
     /// The deadline passed in this stage.
@@ -90,33 +96,34 @@ impl Refusal {
 
     /// The problem type, as metrics and the access log name it.
     pub(crate) fn reason(&self) -> &'static str {
-        self.kind.slug()
+        self.0.kind.slug()
     }
 
     /// What only the log may say.
     pub(crate) fn cause(&self) -> Option<&str> {
-        self.cause.as_deref()
+        self.0.cause.as_deref()
     }
 
     /// The response: a problem document, or nothing but a head where a plugin wanted it so.
     pub(crate) fn into_response(self, instance: &str) -> Response<ResponseBody> {
-        if self.bare {
+        let facts = *self.0;
+        if facts.bare {
             let mut response = Response::new(ResponseBody::empty());
-            *response.status_mut() = self.status.unwrap_or_else(|| self.kind.status());
-            response.headers_mut().extend(self.headers);
+            *response.status_mut() = facts.status.unwrap_or_else(|| facts.kind.status());
+            response.headers_mut().extend(facts.headers);
             return response;
         }
-        let mut problem = Problem::new(self.kind).detail(self.detail).instance(instance);
-        if let Some(status) = self.status {
+        let mut problem = Problem::new(facts.kind).detail(facts.detail).instance(instance);
+        if let Some(status) = facts.status {
             problem = problem.status(status);
         }
-        if let Some(plugin) = self.plugin {
+        if let Some(plugin) = facts.plugin {
             problem = problem.with("plugin", plugin);
         }
-        if let Some(after) = self.retry_after {
+        if let Some(after) = facts.retry_after {
             problem = problem.retry_after(after);
         }
-        for (name, value) in self.headers {
+        for (name, value) in facts.headers {
             problem = problem.header(name, value.to_str().unwrap_or_default());
         }
         problem.into_response()

@@ -52,7 +52,7 @@ impl Node {
             metrics: Arc::new(Metrics::default()),
             admission: Arc::new(Admission::new(config.limits.requests)),
         };
-        let edge = Arc::new(Edge::build(config, &lasting)?);
+        let edge = build_apart(config, &lasting).await?;
         let tls = TlsHandle::new(server_tls(config)?);
         let front = Listener::bind(config.listen.address, Some(tls.clone()), config.limits.listener.clone()).await?;
         let admin = Listener::bind(config.admin, None, config.limits.listener.clone()).await?;
@@ -130,7 +130,7 @@ impl State {
     pub async fn reload(&self) -> Result<(), StartError> {
         let Some(file) = &self.file else { return Ok(()) };
         let config = Config::load(file)?;
-        let edge = Arc::new(tokio::task::block_in_place(|| Edge::build(&config, &self.lasting))?);
+        let edge = build_apart(&config, &self.lasting).await?;
         let tls = server_tls(&config)?;
         edge.look_around(&config).await;
         self.tls.replace(tls);
@@ -139,6 +139,13 @@ impl State {
         tracing::info!(file = %file.display(), "reloaded");
         Ok(())
     }
+}
+
+/// Compiling plugins and reading files takes long: on a thread that may block.
+async fn build_apart(config: &Config, lasting: &Lasting) -> Result<Arc<Edge>, StartError> {
+    let (config, lasting) = (config.clone(), lasting.clone());
+    let built = tokio::task::spawn_blocking(move || Edge::build(&config, &lasting)).await;
+    built.unwrap_or_else(|died| Err(StartError::Policy(died.to_string()))).map(Arc::new)
 }
 
 /// The TLS front door: every request goes through the pipeline of the present edge.

@@ -49,17 +49,17 @@ impl RouteTable {
     /// 404 where no route has the host and path, 405 where one has but not for this method.
     pub(crate) fn find(&self, host: &str, head: &Parts) -> Result<Arc<Route>, Refusal> {
         let path = head.uri.path();
-        let mut other_method = false;
+        let mut allowed: Vec<&str> = Vec::new();
         for route in self.routes.iter().filter(|route| has_host(route, host) && has_path(route, path)) {
             if route.config.methods.is_empty() || route.config.methods.contains(&head.method) {
                 return Ok(Arc::clone(route));
             }
-            other_method = true;
+            allowed.extend(route.config.methods.iter().map(http::Method::as_str));
         }
-        Err(if other_method {
-            Refusal::new(ProblemType::MethodNotAllowed, format!("this path does not take {}", head.method))
-        } else {
+        Err(if allowed.is_empty() {
             Refusal::new(ProblemType::NotFound, "no route has this host and path")
+        } else {
+            Refusal::method_not_allowed(&allowed.join(", "))
         })
     }
 

@@ -23,11 +23,8 @@ impl Tap {
     /// No port is free.
     pub async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let tap = Self {
-            address: listener.local_addr().unwrap(),
-            heard: Arc::default(),
-            cut: CancellationToken::new(),
-        };
+        let tap =
+            Self { address: listener.local_addr().unwrap(), heard: Arc::default(), cut: CancellationToken::new() };
         let (heard, cut) = (Arc::clone(&tap.heard), tap.cut.clone());
         tokio::spawn(async move {
             let forwarding = async {

@@ -5,9 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
-use hyper::{Method, StatusCode};
+use hyper::header::AUTHORIZATION;
 use tempfile::TempDir;
 use xtask::Workspace;
 
@@ -59,55 +57,18 @@ impl Arena {
         let address = process::free_address()?;
         let command = own_server("floor", address, Some(&self.credentials.combined))?;
         let servers = vec![Server::start("floor", command, &[address], self.folder())?];
-        Ok(Contender {
-            name: "floor (hyper + rustls)".into(),
-            servers,
-            address,
-            tls: true,
-            ask: self.get(),
-        })
+        Ok(Contender { name: "floor (hyper + rustls)".into(), servers, address, tls: true, ask: Ask::get() })
     }
 
     /// The origin itself, asked directly and in plain text: what a proxy's latency is added to.
     pub(crate) fn direct(&self) -> Contender {
         let name = "origin, direct".into();
-        Contender {
-            name,
-            servers: Vec::new(),
-            address: self.origin,
-            tls: false,
-            ask: self.get(),
-        }
+        Contender { name, servers: Vec::new(), address: self.origin, tls: false, ask: Ask::get() }
     }
 
-    /// Asks for the fixed object.
-    pub(crate) fn get(&self) -> Ask {
-        Ask {
-            method: Method::GET,
-            path: "/object".into(),
-            headers: HeaderMap::new(),
-            body: |_| Bytes::new(),
-            expect: StatusCode::OK,
-        }
-    }
-
-    /// An inference with this body.
-    pub(crate) fn infer(&self, model: &str, body: fn(u64) -> Bytes) -> Ask {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Ask {
-            method: Method::POST,
-            path: format!("/v2/models/{model}/infer"),
-            headers,
-            body,
-            expect: StatusCode::OK,
-        }
-    }
-
-    /// The same with a good token.
+    /// The same question with a good token.
     pub(crate) fn with_token(&self, mut ask: Ask) -> Result<Ask> {
-        ask.headers
-            .insert(AUTHORIZATION, format!("Bearer {}", self.credentials.token).parse()?);
+        ask.headers.insert(AUTHORIZATION, format!("Bearer {}", self.credentials.token).parse()?);
         Ok(ask)
     }
 }

@@ -22,10 +22,7 @@ pub(crate) fn text(number: u64) -> String {
 
 /// The n-th text as an inference.
 pub(crate) fn question(number: u64) -> String {
-    format!(
-        r#"{{"inputs":[{{"name":"text","datatype":"BYTES","shape":[1],"data":["{}"]}}]}}"#,
-        text(number)
-    )
+    format!(r#"{{"inputs":[{{"name":"text","datatype":"BYTES","shape":[1],"data":["{}"]}}]}}"#, text(number))
 }
 
 /// What the loop did.
@@ -69,13 +66,7 @@ pub(crate) fn run(batch: usize, seconds: u64) -> Result<()> {
     times.sort_by(f64::total_cmp);
     let at = |percent: usize| times.get(times.len() * percent / 100).copied().unwrap_or_default();
     let texts = (times.len() * batch) as u64;
-    let bare = Bare {
-        texts,
-        elapsed_s,
-        cpu_s,
-        run_p50_us: at(50),
-        run_p99_us: at(99),
-    };
+    let bare = Bare { texts, elapsed_s, cpu_s, run_p50_us: at(50), run_p99_us: at(99) };
     println!("{}", serde_json::to_string(&bare)?);
     Ok(())
 }
@@ -103,9 +94,8 @@ struct Model {
 
 impl Model {
     fn load(assets: &Path) -> Result<Self> {
-        let environment = ort::init_from(assets.join("onnxruntime/libonnxruntime.so"))?
-            .with_telemetry(false)
-            .build()?;
+        let environment =
+            ort::init_from(assets.join("onnxruntime/libonnxruntime.so"))?.with_telemetry(false).build()?;
         let session = Session::builder(&environment)?
             .with_intra_threads(1)
             .map_err(|error| anyhow!("{error}"))?
@@ -121,10 +111,7 @@ impl Model {
     }
 
     fn run(&mut self, texts: &[String]) -> Result<()> {
-        let encodings = self
-            .tokenizer
-            .encode_batch(texts.to_vec(), true)
-            .map_err(|error| anyhow!("{error}"))?;
+        let encodings = self.tokenizer.encode_batch(texts.to_vec(), true).map_err(|error| anyhow!("{error}"))?;
         let length = encodings.first().map_or(0, |encoding| encoding.get_ids().len());
         let shape = [texts.len(), length];
         let flat = |row: fn(&Encoding) -> &[u32]| -> Vec<i64> {

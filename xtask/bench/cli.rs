@@ -10,11 +10,7 @@ use crate::{bare_onnx, report, serve, suites};
 
 /// Measure Forebay beside nginx, HAProxy and Envoy on this machine.
 #[derive(Debug, Parser)]
-#[command(
-    name = "cargo xtask bench",
-    bin_name = "cargo xtask bench",
-    args_conflicts_with_subcommands = true
-)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench", args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     hidden: Option<Hidden>,
@@ -87,9 +83,7 @@ impl Cli {
 }
 
 fn measure(bench: &Bench) -> Result<()> {
-    let wanted = bench
-        .suite
-        .map_or_else(|| Suite::value_variants().to_vec(), |suite| vec![suite]);
+    let wanted = bench.suite.map_or_else(|| Suite::value_variants().to_vec(), |suite| vec![suite]);
     let mut failed = Vec::new();
     for suite in wanted {
         match suites::run(suite, bench) {

@@ -36,16 +36,8 @@ pub(crate) struct Contender {
 
 impl Contender {
     fn target(&self, arena: &Arena, protocol: Protocol) -> Result<Target> {
-        let tls = if self.tls {
-            Some(arena.credentials.client(protocol.alpn())?)
-        } else {
-            None
-        };
-        Ok(Target {
-            address: self.address,
-            tls,
-            protocol,
-        })
+        let tls = if self.tls { Some(arena.credentials.client(protocol.alpn())?) } else { None };
+        Ok(Target { address: self.address, tls, protocol })
     }
 
     fn cpu_time(&self) -> Result<Duration> {
@@ -61,11 +53,7 @@ impl Contender {
         let target = self.target(arena, protocol)?;
         let (status, _, body) = load::once(&target, &self.ask).with_context(|| self.described())?;
         if status != self.ask.expect {
-            bail!(
-                "{} answered {status}: {}",
-                self.described(),
-                String::from_utf8_lossy(&body)
-            );
+            bail!("{} answered {status}: {}", self.described(), String::from_utf8_lossy(&body));
         }
         Ok(())
     }
@@ -107,16 +95,7 @@ impl Contender {
     }
 
     fn described(&self) -> String {
-        let words: Vec<_> = self
-            .servers
-            .iter()
-            .map(Server::last_words)
-            .filter(|words| !words.is_empty())
-            .collect();
-        if words.is_empty() {
-            self.name.clone()
-        } else {
-            format!("{} (its log ends: {})", self.name, words.join("\n"))
-        }
+        let words: Vec<_> = self.servers.iter().map(Server::last_words).filter(|words| !words.is_empty()).collect();
+        if words.is_empty() { self.name.clone() } else { format!("{} (its log ends: {})", self.name, words.join("\n")) }
     }
 }

@@ -1,5 +1,8 @@
 //! Throw-away keys: one certificate that every contender serves, one key that signs every token.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -45,7 +48,8 @@ impl Credentials {
         let signer = KeyPair::generate()?;
         let write = |name: &str, text: String| -> Result<PathBuf> {
             let path = folder.join(name);
-            std::fs::write(&path, text)?;
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            file.write_all(text.as_bytes())?;
             Ok(path)
         };
         Ok(Self {
@@ -94,7 +98,7 @@ fn token(signer: &KeyPair) -> Result<String> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
     let claims = json!({
         "iss": ISSUER, "aud": AUDIENCE, "sub": "bench", "tenant": "acme", "scope": "infer",
-        "iat": now, "exp": now + TOKEN_LIFE.as_secs(),
+        "iat": now, "nbf": now, "exp": now + TOKEN_LIFE.as_secs(),
     });
     let mut header = Header::new(Algorithm::ES256);
     header.kid = Some(KEY_ID.to_owned());

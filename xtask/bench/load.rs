@@ -12,6 +12,7 @@ use anyhow::{Result, bail};
 use bytes::Bytes;
 use connection::Sender;
 use hdrhistogram::Histogram;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, Method, StatusCode};
 use rustls::ClientConfig;
 
@@ -54,6 +55,25 @@ pub(crate) struct Ask {
     /// The body of the n-th request.
     pub(crate) body: fn(u64) -> Bytes,
     pub(crate) expect: StatusCode,
+}
+
+impl Ask {
+    /// Asks for the origin's fixed object.
+    pub(crate) fn get() -> Self {
+        Self {
+            method: Method::GET,
+            path: "/object".into(),
+            headers: HeaderMap::new(),
+            body: |_| Bytes::new(),
+            expect: StatusCode::OK,
+        }
+    }
+
+    /// Asks for an inference.
+    pub(crate) fn infer(model: &str, body: fn(u64) -> Bytes) -> Self {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        Self { method: Method::POST, path: format!("/v2/models/{model}/infer"), headers, body, expect: StatusCode::OK }
+    }
 }
 
 /// Where it is asked; without TLS when there is no client configuration.
@@ -126,19 +146,10 @@ async fn drive(senders: &mut Vec<Sender>, ask: &Ask, duration: Duration, first: 
     let step = senders.len() as u64;
     let mut workers = tokio::task::JoinSet::new();
     for (offset, sender) in std::mem::take(senders).into_iter().enumerate() {
-        let worker = Worker {
-            sender,
-            ask: ask.clone(),
-            next: *first + offset as u64,
-            step,
-        };
+        let worker = Worker { sender, ask: ask.clone(), next: *first + offset as u64, step };
         workers.spawn(worker.run(until));
     }
-    let mut total = Measured {
-        requests: 0,
-        elapsed: Duration::ZERO,
-        latency: histogram()?,
-    };
+    let mut total = Measured { requests: 0, elapsed: Duration::ZERO, latency: histogram()? };
     let mut highest = *first;
     while let Some(worker) = workers.join_next().await {
         let (worker, latency) = worker??;
@@ -171,10 +182,7 @@ impl Worker {
             let answer = tokio::time::timeout(REQUEST_LIMIT, self.sender.send(&self.ask, self.next)).await?;
             let (status, _, body) = answer?;
             if status != self.ask.expect {
-                bail!(
-                    "answered {status} in the middle of the load: {}",
-                    String::from_utf8_lossy(&body)
-                );
+                bail!("answered {status} in the middle of the load: {}", String::from_utf8_lossy(&body));
             }
             latency.saturating_record(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
             self.next += self.step;

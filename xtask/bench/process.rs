@@ -32,14 +32,8 @@ impl Server {
         let log = folder.join(format!("{name}.log"));
         let file = File::create(&log)?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
-        let child = command
-            .spawn()
-            .with_context(|| format!("could not start {name} ({command:?})"))?;
-        let mut server = Self {
-            name: name.to_owned(),
-            child,
-            log,
-        };
+        let child = command.spawn().with_context(|| format!("could not start {name} ({command:?})"))?;
+        let mut server = Self { name: name.to_owned(), child, log };
         for address in listens {
             server.wait_for(*address)?;
         }
@@ -74,17 +68,8 @@ impl Server {
         let mut ticks = 0;
         let mut family = vec![self.child.id()];
         while let Some(id) = family.pop() {
-            ticks += processes
-                .iter()
-                .filter(|process| process.id == id)
-                .map(|process| process.ticks)
-                .sum::<u64>();
-            family.extend(
-                processes
-                    .iter()
-                    .filter(|process| process.parent == id)
-                    .map(|process| process.id),
-            );
+            ticks += processes.iter().filter(|process| process.id == id).map(|process| process.ticks).sum::<u64>();
+            family.extend(processes.iter().filter(|process| process.parent == id).map(|process| process.id));
         }
         Ok(Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND))
     }
@@ -106,11 +91,9 @@ impl Drop for Server {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a program of its own, on a thread with nothing else to do"
-)]
-fn pause() {
+/// A short wait between two looks at something.
+#[expect(clippy::disallowed_methods, reason = "a program of its own, on a thread with nothing else to do")]
+pub(crate) fn pause() {
     std::thread::sleep(POLL);
 }
 
@@ -137,11 +120,7 @@ fn parse_stat(stat: &str) -> Option<Process> {
     let parent = fields.nth(1)?.parse().ok()?;
     let user: u64 = fields.nth(9)?.parse().ok()?;
     let system: u64 = fields.next()?.parse().ok()?;
-    Some(Process {
-        id: id.parse().ok()?,
-        parent,
-        ticks: user + system,
-    })
+    Some(Process { id: id.parse().ok()?, parent, ticks: user + system })
 }
 
 #[cfg(test)]
@@ -166,12 +145,7 @@ mod tests {
         while server.cpu_time().unwrap() < Duration::from_millis(50) {
             assert!(started.elapsed() < Duration::from_secs(60), "no CPU time was seen");
         }
-        let worker = processes()
-            .unwrap()
-            .iter()
-            .find(|process| process.parent == server.child.id())
-            .unwrap()
-            .id;
+        let worker = processes().unwrap().iter().find(|process| process.parent == server.child.id()).unwrap().id;
         drop(server);
         let _ = Command::new("kill").arg(worker.to_string()).status();
     }

@@ -57,23 +57,9 @@ impl Outcome {
         table.load_preset(presets::ASCII_MARKDOWN);
         let direct = |row: &&Row| !row.has_cpu && row.protocol == "h1";
         let base = self.rows.iter().find(direct).map(|row| row.median);
-        let (p50, p99) = if base.is_some() {
-            ("added p50 µs", "added p99 µs")
-        } else {
-            ("p50 µs", "p99 µs")
-        };
+        let (p50, p99) = if base.is_some() { ("added p50 µs", "added p99 µs") } else { ("p50 µs", "p99 µs") };
         let cpu = "CPU µs/request";
-        table.set_header([
-            "",
-            "",
-            "requests/s",
-            p50,
-            p99,
-            cpu,
-            "spread",
-            "requests/CPU s",
-            "CPU, Forebay = 1",
-        ]);
+        table.set_header(["", "", "requests/s", p50, p99, cpu, "spread", "requests/CPU s", "CPU, Forebay = 1"]);
         for row in &self.rows {
             table.add_row(self.cells(row, base));
         }
@@ -98,10 +84,8 @@ impl Outcome {
             added(median.p99_us, base.map(|base| base.p99_us)),
         ];
         if row.has_cpu {
-            let ours = self
-                .rows
-                .iter()
-                .find(|ours| ours.contender.starts_with("Forebay") && ours.protocol == row.protocol);
+            let ours =
+                self.rows.iter().find(|ours| ours.contender.starts_with("Forebay") && ours.protocol == row.protocol);
             let ours = ours.or_else(|| self.rows.iter().find(|ours| ours.contender.starts_with("Forebay")));
             cells.push(format!("{:.1}", median.cpu_us));
             cells.push(format!("±{:.0} %", row.spread * 100.0));
@@ -115,10 +99,7 @@ impl Outcome {
 }
 
 fn record(suite: &str) -> Result<PathBuf> {
-    Ok(Workspace::locate()?
-        .root()
-        .join("target/bench")
-        .join(format!("{suite}.json")))
+    Ok(Workspace::locate()?.root().join("target/bench").join(format!("{suite}.json")))
 }
 
 /// Prints a result and keeps it for the page.
@@ -150,24 +131,9 @@ pub(crate) fn write_page() -> Result<()> {
             continue;
         };
         let outcome: Outcome = serde_json::from_slice(&bytes)?;
-        write!(
-            page,
-            "\n## {}\n\n{}\n\n{}\n\n",
-            suite.name(),
-            explanation(*suite),
-            outcome.table()
-        )?;
-        let Outcome {
-            rounds,
-            seconds,
-            concurrency,
-            machine,
-            ..
-        } = &outcome;
-        writeln!(
-            page,
-            "{rounds} rounds of {seconds} s, {concurrency} requests at once. {machine}."
-        )?;
+        write!(page, "\n## {}\n\n{}\n\n{}\n\n", suite.name(), explanation(*suite), outcome.table())?;
+        let Outcome { rounds, seconds, concurrency, machine, .. } = &outcome;
+        writeln!(page, "{rounds} rounds of {seconds} s, {concurrency} requests at once. {machine}.")?;
     }
     let path = Workspace::locate()?.root().join("docs/benchmarks.md");
     std::fs::create_dir_all(path.parent().context("a page needs a folder")?)?;

@@ -58,11 +58,7 @@ fn middle(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 {
         return upper;
     }
-    let lower = values
-        .len()
-        .checked_sub(2)
-        .and_then(|_| values.get(values.len() / 2 - 1))
-        .copied();
+    let lower = values.len().checked_sub(2).and_then(|_| values.get(values.len() / 2 - 1)).copied();
     lower.map_or(upper, |lower| f64::midpoint(lower, upper))
 }
 
@@ -72,10 +68,7 @@ mod tests {
 
     #[test]
     fn a_median_is_the_middle_of_each_figure() {
-        let sample = |cpu_us| Sample {
-            cpu_us,
-            ..Sample::default()
-        };
+        let sample = |cpu_us| Sample { cpu_us, ..Sample::default() };
         assert_eq!(median(&[sample(3.0), sample(1.0), sample(2.0)]).cpu_us, 2.0);
         assert_eq!(median(&[sample(4.0), sample(1.0)]).cpu_us, 2.5);
         assert_eq!(median(&[]).cpu_us, 0.0);

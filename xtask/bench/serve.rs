@@ -33,10 +33,7 @@ const WORKERS: usize = 2;
 
 /// Serves until the process is ended.
 pub(crate) fn run(role: Role, port: u16, tls: Option<&Path>) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     runtime.block_on(accept(role, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), tls))
 }
 
@@ -74,9 +71,7 @@ fn acceptor(combined: &Path) -> Result<TlsAcceptor> {
 async fn connection(role: Role, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
     let service = service_fn(move |request| answer(role, request));
     // A client that goes away is the usual end.
-    let _ = auto::Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn answer(role: Role, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
@@ -128,7 +123,10 @@ fn inference() -> Bytes {
 /// What a regional node says of itself when the gateway probes it.
 fn node() -> Bytes {
     let model = json!({"name": MODEL, "ready": true, "version": "1", "digest": "0".repeat(64)});
-    Bytes::from(json!({"name": REGION, "jurisdiction": REGION, "draining": false, "models": [model]}).to_string())
+    let node = json!({
+        "name": REGION, "jurisdiction": REGION, "ready": true, "draining": false, "models": [model],
+    });
+    Bytes::from(node.to_string())
 }
 
 fn metadata() -> Bytes {

@@ -57,11 +57,7 @@ type Start<'a> = (&'static str, Box<dyn FnOnce() -> Result<Contender> + 'a>);
 
 fn start_all(bench: &Bench, starts: Vec<Start<'_>>) -> Result<Vec<Contender>> {
     let wanted = |name: &str| bench.only.is_empty() || bench.only.iter().any(|only| only == name);
-    starts
-        .into_iter()
-        .filter(|(name, _)| wanted(name))
-        .map(|(_, start)| start())
-        .collect()
+    starts.into_iter().filter(|(name, _)| wanted(name)).map(|(_, start)| start()).collect()
 }
 
 fn tls_hit(arena: &Arena, bench: &Bench) -> Result<Outcome> {
@@ -75,13 +71,7 @@ fn tls_hit(arena: &Arena, bench: &Bench) -> Result<Outcome> {
             ("floor", Box::new(|| arena.floor())),
         ],
     )?;
-    Plan {
-        arena,
-        contenders: &contenders,
-        protocols: &BOTH,
-        answers_from_cache: true,
-    }
-    .run(Suite::TlsHit, bench)
+    Plan { arena, contenders: &contenders, protocols: &BOTH, answers_from_cache: true }.run(Suite::TlsHit, bench)
 }
 
 fn proxy(arena: &Arena, bench: &Bench) -> Result<Outcome> {
@@ -95,13 +85,7 @@ fn proxy(arena: &Arena, bench: &Bench) -> Result<Outcome> {
             ("direct", Box::new(|| Ok(arena.direct()))),
         ],
     )?;
-    Plan {
-        arena,
-        contenders: &contenders,
-        protocols: &BOTH,
-        answers_from_cache: false,
-    }
-    .run(Suite::Proxy, bench)
+    Plan { arena, contenders: &contenders, protocols: &BOTH, answers_from_cache: false }.run(Suite::Proxy, bench)
 }
 
 fn policy(arena: &Arena, bench: &Bench) -> Result<Outcome> {
@@ -117,11 +101,5 @@ fn policy(arena: &Arena, bench: &Bench) -> Result<Outcome> {
     for contender in &contenders {
         contender.check_refusals(arena)?;
     }
-    Plan {
-        arena,
-        contenders: &contenders,
-        protocols: &BOTH,
-        answers_from_cache: true,
-    }
-    .run(Suite::Policy, bench)
+    Plan { arena, contenders: &contenders, protocols: &BOTH, answers_from_cache: true }.run(Suite::Policy, bench)
 }

@@ -50,10 +50,7 @@ pub(crate) fn capture(command: &mut Command, limit: Duration) -> Result<Captured
     let line = shown(command);
     let mut stdout = tempfile::tempfile()?;
     let mut stderr = tempfile::tempfile()?;
-    command
-        .stdin(Stdio::null())
-        .stdout(stdout.try_clone()?)
-        .stderr(stderr.try_clone()?);
+    command.stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
     let mut child = command.spawn().with_context(|| format!("could not start `{line}`"))?;
     let started = Instant::now();
     let status = loop {
@@ -65,29 +62,17 @@ pub(crate) fn capture(command: &mut Command, limit: Duration) -> Result<Captured
             let _ = child.wait();
             bail!("`{line}` gave no result within {} s", limit.as_secs());
         }
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a program of its own, on a thread with nothing else to do"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "a program of its own, on a thread with nothing else to do")]
         std::thread::sleep(POLL);
     };
-    Ok(Captured {
-        status,
-        stdout: text_of(&mut stdout)?,
-        stderr: tail(&text_of(&mut stderr)?),
-    })
+    Ok(Captured { status, stdout: text_of(&mut stdout)?, stderr: tail(&text_of(&mut stderr)?) })
 }
 
 /// `capture`, with a failing exit status turned into an error.
 pub(crate) fn capture_ok(command: &mut Command, limit: Duration) -> Result<Captured> {
     let captured = capture(command, limit)?;
     if !captured.status.success() {
-        bail!(
-            "`{}` failed ({}): {}",
-            shown(command),
-            captured.status,
-            captured.stderr.trim()
-        );
+        bail!("`{}` failed ({}): {}", shown(command), captured.status, captured.stderr.trim());
     }
     Ok(captured)
 }
@@ -112,30 +97,22 @@ mod tests {
     #[test]
     fn a_program_that_hangs_is_ended() {
         let started = Instant::now();
-        let error = capture(Command::new("sleep").arg("60"), Duration::from_millis(50))
-            .err()
-            .unwrap();
+        let error = capture(Command::new("sleep").arg("60"), Duration::from_millis(50)).err().unwrap();
         assert!(error.to_string().contains("gave no result"), "{error}");
         assert!(started.elapsed() < Duration::from_secs(30));
     }
 
     #[test]
     fn a_failure_shows_the_command_and_its_last_words() {
-        let error = capture_ok(
-            Command::new("sh").args(["-c", "echo no such luck >&2; exit 3"]),
-            Duration::from_secs(30),
-        );
+        let error =
+            capture_ok(Command::new("sh").args(["-c", "echo no such luck >&2; exit 3"]), Duration::from_secs(30));
         let text = error.err().unwrap().to_string();
         assert!(text.contains("sh -c") && text.contains("no such luck"), "{text}");
     }
 
     #[test]
     fn a_talkative_program_does_not_block() {
-        let run = capture_ok(
-            Command::new("sh").args(["-c", "yes | head -c 300000"]),
-            Duration::from_secs(30),
-        )
-        .unwrap();
+        let run = capture_ok(Command::new("sh").args(["-c", "yes | head -c 300000"]), Duration::from_secs(30)).unwrap();
         assert_eq!(run.stdout.len(), 300_000);
     }
 }

@@ -14,10 +14,6 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     command::run(command::cargo(workspace).args(["build", "--workspace", "--bin", "forebay"]))?;
     let mut demo = Command::new(workspace.built("debug", "forebay"));
     demo.current_dir(workspace.root()).arg("demo");
-    demo.arg("--assets")
-        .arg(assets)
-        .arg("--state")
-        .arg(workspace.demo_dir())
-        .args(args);
+    demo.arg("--assets").arg(assets).arg("--state").arg(workspace.demo_dir()).args(args);
     Err(demo.exec()).with_context(|| format!("could not start `{}`", command::shown(&demo)))
 }

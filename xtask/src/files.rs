@@ -81,8 +81,7 @@ fn persist(file: NamedTempFile, path: &Path, executable: bool) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let mode = if executable { 0o755 } else { 0o644 };
     file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))?;
-    file.persist(path)
-        .with_context(|| format!("could not write {}", path.display()))?;
+    file.persist(path).with_context(|| format!("could not write {}", path.display()))?;
     Ok(())
 }
 
@@ -121,11 +120,7 @@ fn list_files(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
 pub(crate) fn lock(folder: &Path) -> Result<File> {
     std::fs::create_dir_all(folder).with_context(|| format!("could not create {}", folder.display()))?;
     let path = folder.join(".lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)?;
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -142,9 +137,7 @@ pub(crate) fn lock(folder: &Path) -> Result<File> {
 fn remove_leftovers(folder: &Path) -> Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        let is_leftover = path
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with(".tmp"));
+        let is_leftover = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(".tmp"));
         match (path.is_dir(), is_leftover) {
             (true, true) => std::fs::remove_dir_all(&path)?,
             (true, false) => remove_leftovers(&path)?,
@@ -163,11 +156,7 @@ mod tests {
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
     fn expected(sha256: &str, size_bytes: u64) -> Expected<'_> {
-        Expected {
-            sha256,
-            size_bytes,
-            executable: false,
-        }
+        Expected { sha256, size_bytes, executable: false }
     }
 
     #[test]

@@ -17,12 +17,8 @@ impl Workspace {
     /// When that folder is gone, e.g. since the binary was moved to another machine.
     pub fn locate() -> Result<Self> {
         let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let root = crate_dir
-            .parent()
-            .context("the xtask crate lies at the root of the file system")?;
-        let root = root
-            .canonicalize()
-            .with_context(|| format!("the source tree {} is gone", root.display()))?;
+        let root = crate_dir.parent().context("the xtask crate lies at the root of the file system")?;
+        let root = root.canonicalize().with_context(|| format!("the source tree {} is gone", root.display()))?;
         Ok(Self { root })
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use clap::Args;
 use comfy_table::{Table, presets};
 use http::{Method, Request};
-use serde_json::Value;
+use serde::Deserialize;
 use url::Url;
 
 use super::{Failure, runtime, say};
@@ -26,6 +26,31 @@ pub(crate) struct Options {
     json: bool,
 }
 
+/// What is shown of the node's status.
+#[derive(Deserialize)]
+struct Status {
+    pop: String,
+    draining: bool,
+    regions: Vec<Region>,
+    cache: Cache,
+}
+
+#[derive(Deserialize)]
+struct Region {
+    name: String,
+    jurisdiction: String,
+    up: bool,
+    latency_ms: f64,
+    in_flight: usize,
+    problem: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Cache {
+    entries: u64,
+    bytes: u64,
+}
+
 /// Prints what a node sees.
 pub(super) fn status(options: &Options) -> Result<(), Failure> {
     let body = ask(options, Method::GET, "v1/status")?;
@@ -33,31 +58,18 @@ pub(super) fn status(options: &Options) -> Result<(), Failure> {
         say(&String::from_utf8_lossy(&body));
         return Ok(());
     }
-    let status: Value = serde_json::from_slice(&body).map_err(|error| Failure::Failed(error.to_string()))?;
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    say(&format!("PoP {}, draining: {}", text(&status["pop"]), status["draining"]));
+    let status: Status = serde_json::from_slice(&body).map_err(|error| Failure::Failed(error.to_string()))?;
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_BORDERS_ONLY).set_header([
-        "region",
-        "jurisdiction",
-        "up",
-        "ms",
-        "in flight",
-        "note",
-    ]);
-    for region in status["regions"].as_array().into_iter().flatten() {
-        let ms = region["latency_ms"].as_f64().unwrap_or_default();
-        table.add_row([
-            text(&region["name"]),
-            text(&region["jurisdiction"]),
-            region["up"].to_string(),
-            format!("{ms:.1}"),
-            region["in_flight"].to_string(),
-            region["problem"].as_str().unwrap_or_default().to_owned(),
-        ]);
+    table.load_preset(presets::UTF8_BORDERS_ONLY);
+    table.set_header(["region", "jurisdiction", "up", "ms", "in flight", "note"]);
+    for region in status.regions {
+        let ms = format!("{:.1}", region.latency_ms);
+        let (up, in_flight) = (region.up.to_string(), region.in_flight.to_string());
+        table.add_row([region.name, region.jurisdiction, up, ms, in_flight, region.problem.unwrap_or_default()]);
     }
+    say(&format!("PoP {}{}", status.pop, if status.draining { ", draining" } else { "" }));
     say(&table.to_string());
-    say(&format!("cache: {} entries, {} bytes", status["cache"]["entries"], status["cache"]["bytes"]));
+    say(&format!("cache: {} entries, {} bytes", status.cache.entries, status.cache.bytes));
     Ok(())
 }
 

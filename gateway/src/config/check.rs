@@ -88,7 +88,7 @@ impl Reader<'_> {
             if name.is_empty() {
                 self.check.mistake(&at, "is missing", Some(format!("every entry of `{table}` needs one")));
             } else if !seen.insert(name.clone()) {
-                self.check.mistake(&at, &format!("`{name}` stands here twice"), None);
+                self.check.mistake(&at, format!("`{name}` stands here twice"), None);
             }
         }
         seen
@@ -99,7 +99,7 @@ impl Reader<'_> {
             let hint = did_you_mean(name, known.iter().map(String::as_str))
                 .map(|near| format!("did you mean `{near}`?"))
                 .or_else(|| Some(format!("known here: {}", list(known))));
-            self.check.mistake(at, &format!("no {what} is named `{name}`"), hint);
+            self.check.mistake(at, format!("no {what} is named `{name}`"), hint);
         }
     }
 
@@ -189,11 +189,11 @@ impl Reader<'_> {
     fn issuer(&mut self, at: &str, issuer: &file::Issuer) -> Option<Issuer> {
         if issuer.audiences.is_empty() {
             let hint = "a token made for another service must not open this one";
-            self.check.mistake(&format!("{at}.audiences"), "must name at least one audience", Some(hint.into()));
+            self.check.mistake(format!("{at}.audiences"), "must name at least one audience", Some(hint.into()));
         }
         let tenant_claim = issuer.tenant_claim.clone().unwrap_or_else(|| "/tenant".into());
         if !tenant_claim.starts_with('/') {
-            self.check.mistake(&format!("{at}.tenant_claim"), "must be a JSON pointer such as `/tenant`", None);
+            self.check.mistake(format!("{at}.tenant_claim"), "must be a JSON pointer such as `/tenant`", None);
         }
         Some(Issuer {
             issuer: issuer.issuer.clone(),
@@ -220,8 +220,8 @@ impl Reader<'_> {
                 _ => {
                     let hint = "one of ES256, RS256, PS256, EdDSA: shared secrets and unsigned tokens are not accepted";
                     self.check.mistake(
-                        &format!("{at}[{index}]"),
-                        &format!("`{name}` is not an accepted algorithm"),
+                        format!("{at}[{index}]"),
+                        format!("`{name}` is not an accepted algorithm"),
                         Some(hint.into()),
                     );
                 }
@@ -251,14 +251,14 @@ impl Reader<'_> {
 
     fn plugin(&mut self, at: &str, plugin: &file::Plugin, names: &Names) -> Option<Plugin> {
         if plugin.component.as_os_str().is_empty() {
-            self.check.mistake(&format!("{at}.component"), "is missing", Some("path of a .wasm component".into()));
+            self.check.mistake(format!("{at}.component"), "is missing", Some("path of a .wasm component".into()));
         }
         self.all_known(&format!("{at}.keys"), &plugin.keys, &names.keys, "key");
         let config = plugin.config.clone().unwrap_or_default();
         let config = match serde_json::to_string(&config) {
             Ok(text) => text,
             Err(error) => {
-                self.check.mistake(&format!("{at}.config"), &format!("cannot be written as JSON: {error}"), None);
+                self.check.mistake(format!("{at}.config"), format!("cannot be written as JSON: {error}"), None);
                 return None;
             }
         };
@@ -279,8 +279,8 @@ impl Reader<'_> {
             match Capability::from_str(name) {
                 Ok(capability) => drop(grants.insert(capability)),
                 Err(_) => self.check.mistake(
-                    &format!("{at}.grants[{index}]"),
-                    &format!("no capability is named `{name}`"),
+                    format!("{at}.grants[{index}]"),
+                    format!("no capability is named `{name}`"),
                     Some("one of http, identity, sealing, log".into()),
                 ),
             }
@@ -291,7 +291,7 @@ impl Reader<'_> {
     fn region(&mut self, at: &str, region: &file::Region) -> Option<Region> {
         if region.jurisdiction.is_empty() {
             let hint = "the legal area the node stands in, such as `eu` or `us`";
-            self.check.mistake(&format!("{at}.jurisdiction"), "is missing", Some(hint.into()));
+            self.check.mistake(format!("{at}.jurisdiction"), "is missing", Some(hint.into()));
         }
         let identity = match (&region.certificate, &region.key) {
             (Some(certificate), Some(key)) => Some((self.folder.join(certificate), self.folder.join(key))),
@@ -319,11 +319,7 @@ impl Reader<'_> {
                 None
             }
             Err(error) => {
-                self.check.mistake(
-                    at,
-                    &format!("is not an address: {error}"),
-                    Some("such as https://host:port".into()),
-                );
+                self.check.mistake(at, format!("is not an address: {error}"), Some("such as https://host:port".into()));
                 None
             }
         }
@@ -336,7 +332,7 @@ impl Reader<'_> {
             "https" => {}
             "http" if is_loopback(&url) => {}
             "http" => self.check.mistake(at, "must be https, since it leaves this machine", None),
-            other => self.check.mistake(at, &format!("scheme `{other}` is not http or https"), None),
+            other => self.check.mistake(at, format!("scheme `{other}` is not http or https"), None),
         }
         if url.path() != "/" || url.query().is_some() {
             self.check.mistake(at, "must be a scheme, a host and a port alone", None);
@@ -348,18 +344,18 @@ impl Reader<'_> {
         self.all_known(&format!("{at}.policies"), &route.policies, &names.plugins, "plugin");
         self.access(at, route);
         if !route.path.starts_with('/') {
-            self.check.mistake(&format!("{at}.path"), "must start with `/`", None);
+            self.check.mistake(format!("{at}.path"), "must start with `/`", None);
         }
         let target = match route.dialect.as_deref() {
             Some("oip") => Target::Inference(self.inference(at, route, names, file)),
             Some("http") => Target::Origin(self.origin(at, route)?),
             Some(other) => {
                 let message = format!("`{other}` is not a dialect");
-                self.check.mistake(&format!("{at}.dialect"), &message, Some("one of oip, http".into()));
+                self.check.mistake(format!("{at}.dialect"), &message, Some("one of oip, http".into()));
                 return None;
             }
             None => {
-                self.check.mistake(&format!("{at}.dialect"), "is missing", Some("one of oip, http".into()));
+                self.check.mistake(format!("{at}.dialect"), "is missing", Some("one of oip, http".into()));
                 return None;
             }
         };
@@ -403,7 +399,7 @@ impl Reader<'_> {
         for (index, name) in names.iter().enumerate() {
             match Method::from_str(name) {
                 Ok(method) => methods.push(method),
-                Err(_) => self.check.mistake(&format!("{at}.methods[{index}]"), "is not an HTTP method", None),
+                Err(_) => self.check.mistake(format!("{at}.methods[{index}]"), "is not an HTTP method", None),
             }
         }
         methods
@@ -414,7 +410,7 @@ impl Reader<'_> {
         for (name, value) in texts {
             match (HeaderName::from_str(name), HeaderValue::from_str(value)) {
                 (Ok(name), Ok(value)) => drop(headers.insert(name, value)),
-                _ => self.check.mistake(&format!("{at}.response_headers.{name}"), "is not a legal header", None),
+                _ => self.check.mistake(format!("{at}.response_headers.{name}"), "is not a legal header", None),
             }
         }
         headers
@@ -422,7 +418,7 @@ impl Reader<'_> {
 
     fn inference(&mut self, at: &str, route: &file::Route, names: &Names, file: &File) -> InferenceTarget {
         if route.origin.is_some() {
-            self.check.mistake(&format!("{at}.origin"), "belongs to dialect `http`", None);
+            self.check.mistake(format!("{at}.origin"), "belongs to dialect `http`", None);
         }
         self.all_known(&format!("{at}.regions"), &route.regions, &names.regions, "region");
         self.all_known(
@@ -437,7 +433,7 @@ impl Reader<'_> {
                 "this PoP says `pop.jurisdiction = \"{}\"`: a copy kept here would leave the route's areas",
                 file.pop.jurisdiction
             );
-            self.check.mistake(&format!("{at}.cache"), "cannot be kept outside the route's jurisdictions", Some(hint));
+            self.check.mistake(format!("{at}.cache"), "cannot be kept outside the route's jurisdictions", Some(hint));
         }
         if file.regions.is_empty() {
             self.check.mistake(at, "has no region to ask", Some("add a [[regions]] entry".into()));
@@ -456,7 +452,7 @@ impl Reader<'_> {
             Some("public") => Scope::Public,
             Some(other) => {
                 let message = format!("`{other}` is not a scope");
-                self.check.mistake(&format!("{at}.cache.scope"), &message, Some("one of tenant, public".into()));
+                self.check.mistake(format!("{at}.cache.scope"), &message, Some("one of tenant, public".into()));
                 return None;
             }
         };
@@ -464,7 +460,7 @@ impl Reader<'_> {
             Some(ttl_s) if ttl_s > 0 => Some(CacheRule { ttl: Duration::from_secs(ttl_s), scope }),
             _ => {
                 let hint = "how many seconds an answer stays fresh";
-                self.check.mistake(&format!("{at}.cache.ttl_s"), "must be at least 1", Some(hint.into()));
+                self.check.mistake(format!("{at}.cache.ttl_s"), "must be at least 1", Some(hint.into()));
                 None
             }
         }
@@ -478,12 +474,12 @@ impl Reader<'_> {
             ("cache", route.cache.is_some()),
         ] {
             if given {
-                self.check.mistake(&format!("{at}.{key}"), "belongs to dialect `oip`", None);
+                self.check.mistake(format!("{at}.{key}"), "belongs to dialect `oip`", None);
             }
         }
         let Some(origin) = &route.origin else {
             let hint = "where requests go, such as https://host:port";
-            self.check.mistake(&format!("{at}.origin"), "is missing", Some(hint.into()));
+            self.check.mistake(format!("{at}.origin"), "is missing", Some(hint.into()));
             return None;
         };
         let url = self.base_url(&format!("{at}.origin"), origin)?;

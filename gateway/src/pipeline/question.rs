@@ -25,7 +25,7 @@ pub(super) async fn answer(
         Ask::Ready => ready(work, target),
         Ask::ServerMetadata => (StatusCode::OK, server_metadata()),
         Ask::ModelMetadata(name) | Ask::ModelReady(name) => of_model(work, exchange, target, name).await?,
-        Ask::Infer(_) => return Err(Refusal::new(ProblemType::MethodNotAllowed, "an inference is a POST")),
+        Ask::Infer(_) => return Err(Refusal::method_not_allowed("POST")),
     };
     exchange.enter(Stage::PolicyResponse);
     let mut headers = HeaderMap::new();

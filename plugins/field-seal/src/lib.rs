@@ -11,14 +11,7 @@ mod component {
 
     use crate::rule::{Config, Field, Refusal, SealError, Sealable, forward, give_back, respond};
 
-    #[allow(
-        missing_docs,
-        unreachable_pub,
-        unsafe_code,
-        unused_qualifications,
-        clippy::all,
-        clippy::indexing_slicing
-    )]
+    #[allow(missing_docs, unreachable_pub, unsafe_code, unused_qualifications, clippy::all, clippy::indexing_slicing)]
     mod bindings {
         wit_bindgen::generate!({
             path: "../../wit",
@@ -65,20 +58,14 @@ mod component {
         }
 
         fn on_response(_: &Response, message: Option<&Message>) -> Verdict {
-            verdict(with_config(|config| {
-                message.map_or(Ok(()), |message| respond(config, message))
-            }))
+            verdict(with_config(|config| message.map_or(Ok(()), |message| respond(config, message))))
         }
     }
 
     fn with_config(run: impl FnOnce(&Config) -> Result<(), Refusal>) -> Result<(), Refusal> {
         match CONFIG.get() {
             Some(config) => run(config),
-            None => Err(Refusal {
-                status: 500,
-                problem: "internal",
-                detail: "not configured".to_owned(),
-            }),
+            None => Err(Refusal { status: 500, problem: "internal", detail: "not configured".to_owned() }),
         }
     }
 

@@ -129,14 +129,8 @@ pub fn respond<M: Sealable>(config: &Config, message: &M) -> Result<(), Refusal>
     if !config.is_for(message.model().as_deref()) {
         return Ok(());
     }
-    let outputs = config
-        .outputs
-        .iter()
-        .map(|output| (Field::Output(&output.name), &output.client));
-    let json = config
-        .json
-        .iter()
-        .map(|json| (Field::Json(&json.pointer), &json.answer));
+    let outputs = config.outputs.iter().map(|output| (Field::Output(&output.name), &output.client));
+    let json = config.json.iter().map(|json| (Field::Json(&json.pointer), &json.answer));
     for (field, client) in outputs.chain(json) {
         if let Client::Reseal(key) = client {
             seal_outgoing(message, field, key, false)?;
@@ -157,19 +151,11 @@ fn seal_outgoing<M: Sealable>(message: &M, field: Field<'_>, key: &str, required
 }
 
 fn open_if_there<M: Sealable>(message: &M, field: Field<'_>, key: &str) -> Result<(), SealError> {
-    if message.has(&field) {
-        message.open(&field, key)
-    } else {
-        Ok(())
-    }
+    if message.has(&field) { message.open(&field, key) } else { Ok(()) }
 }
 
 fn missing(field: Field<'_>) -> Refusal {
-    Refusal {
-        status: 400,
-        problem: "bad-request",
-        detail: format!("the {field} must be there"),
-    }
+    Refusal { status: 400, problem: "bad-request", detail: format!("the {field} must be there") }
 }
 
 fn unsealable(field: Field<'_>, error: SealError) -> Refusal {
@@ -177,11 +163,7 @@ fn unsealable(field: Field<'_>, error: SealError) -> Refusal {
         SealError::NoKey => "there is no key for it",
         _ => "it cannot be sealed",
     };
-    Refusal {
-        status: 500,
-        problem: "internal",
-        detail: format!("the {field} must not leave unsealed: {why}"),
-    }
+    Refusal { status: 500, problem: "internal", detail: format!("the {field} must not leave unsealed: {why}") }
 }
 
 fn unopenable(field: Field<'_>, error: SealError) -> Refusal {
@@ -190,11 +172,7 @@ fn unopenable(field: Field<'_>, error: SealError) -> Refusal {
         SealError::NotSealed => (502, "bad-gateway", "it came back unsealed"),
         _ => (502, "bad-gateway", "it came back sealed wrongly"),
     };
-    Refusal {
-        status,
-        problem,
-        detail: format!("the {field} could not be opened: {why}"),
-    }
+    Refusal { status, problem, detail: format!("the {field} could not be opened: {why}") }
 }
 
 #[cfg(test)]

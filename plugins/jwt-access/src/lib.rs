@@ -12,14 +12,7 @@ mod component {
 
     use crate::rule::{Absence, Asked, Config, Decision, Identity, Refusal, decide};
 
-    #[allow(
-        missing_docs,
-        unreachable_pub,
-        unsafe_code,
-        unused_qualifications,
-        clippy::all,
-        clippy::indexing_slicing
-    )]
+    #[allow(missing_docs, unreachable_pub, unsafe_code, unused_qualifications, clippy::all, clippy::indexing_slicing)]
     mod bindings {
         wit_bindgen::generate!({
             path: "../../wit",
@@ -57,10 +50,7 @@ mod component {
         fn on_request(request: &Request) -> Verdict {
             let nothing = Config::default();
             let config = CONFIG.get().unwrap_or(&nothing);
-            let asked = Asked {
-                route: request.route(),
-                model: request.model(),
-            };
+            let asked = Asked { route: request.route(), model: request.model() };
             match decide(config, &asked, &Host) {
                 Decision::Allow => Verdict::Continue,
                 Decision::Refuse(refusal) => Verdict::Answer(answer(refusal)),
@@ -69,10 +59,7 @@ mod component {
     }
 
     fn answer(refusal: Refusal) -> Answer {
-        let challenge = refusal.challenge.map(|value| Header {
-            name: "www-authenticate".to_owned(),
-            value,
-        });
+        let challenge = refusal.challenge.map(|value| Header { name: "www-authenticate".to_owned(), value });
         Answer {
             status: refusal.status,
             problem: Some(refusal.problem.to_owned()),

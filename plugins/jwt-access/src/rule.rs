@@ -62,10 +62,7 @@ impl Config {
         if self.rules.is_empty() {
             return Err("rules: must not be empty, since no rule means no access".to_owned());
         }
-        self.rules
-            .iter()
-            .enumerate()
-            .try_for_each(|(i, rule)| rule.check().map_err(|why| format!("rules[{i}].{why}")))
+        self.rules.iter().enumerate().try_for_each(|(i, rule)| rule.check().map_err(|why| format!("rules[{i}].{why}")))
     }
 }
 
@@ -175,18 +172,10 @@ pub fn decide(config: &Config, asked: &Asked, identity: &dyn Identity) -> Decisi
     let Some(rule) = config.rules.iter().find(|rule| rule.is_for(asked)) else {
         return Decision::Refuse(forbidden("no rule allows this route and model"));
     };
-    if rule
-        .tenants
-        .as_ref()
-        .is_some_and(|tenants| !identity.tenant().is_some_and(|tenant| tenants.contains(&tenant)))
-    {
+    if rule.tenants.as_ref().is_some_and(|tenants| !identity.tenant().is_some_and(|tenant| tenants.contains(&tenant))) {
         return Decision::Refuse(forbidden("this tenant may not use this route and model"));
     }
-    if rule
-        .audiences
-        .as_ref()
-        .is_some_and(|allowed| !words(identity.claim("/aud"), false).any_of(allowed))
-    {
+    if rule.audiences.as_ref().is_some_and(|allowed| !words(identity.claim("/aud"), false).any_of(allowed)) {
         return Decision::Refuse(forbidden("the access token was issued for another service"));
     }
     if !rule.scopes.is_empty() && !scopes(identity).all_of(&rule.scopes) {
@@ -235,9 +224,7 @@ fn unauthenticated(realm: &str, absence: Absence) -> Refusal {
         status: 401,
         problem: "invalid-token",
         detail,
-        challenge: Some(format!(
-            "Bearer realm=\"{realm}\", error=\"invalid_token\", error_description=\"{detail}\""
-        )),
+        challenge: Some(format!("Bearer realm=\"{realm}\", error=\"invalid_token\", error_description=\"{detail}\"")),
     };
     match absence {
         // RFC 6750, section 3.1: no error code when the request has no authentication information.
@@ -253,12 +240,7 @@ fn unauthenticated(realm: &str, absence: Absence) -> Refusal {
 }
 
 fn forbidden(detail: &'static str) -> Refusal {
-    Refusal {
-        status: 403,
-        problem: "forbidden",
-        detail,
-        challenge: None,
-    }
+    Refusal { status: 403, problem: "forbidden", detail, challenge: None }
 }
 
 fn insufficient_scope(realm: &str, needed: &[String]) -> Refusal {

@@ -112,17 +112,11 @@ impl InferenceError {
     }
 
     pub(crate) fn invalid(tensor: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Invalid {
-            tensor: tensor.into(),
-            reason: reason.into(),
-        }
+        Self::Invalid { tensor: tensor.into(), reason: reason.into() }
     }
 
     pub(crate) fn model(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
-        Self::Model {
-            path: path.into(),
-            reason: reason.into(),
-        }
+        Self::Model { path: path.into(), reason: reason.into() }
     }
 
     pub(crate) fn internal(reason: impl Into<String>) -> Self {

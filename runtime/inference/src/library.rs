@@ -47,9 +47,7 @@ fn check_elf(header: &[u8], file_bytes: u64) -> Result<(), String> {
     }
     let end = section_table_end(header).ok_or("its ELF header is damaged or not a 64-bit little-endian one")?;
     if end > file_bytes {
-        return Err(format!(
-            "cut short: it has {file_bytes} bytes and its header speaks of {end}"
-        ));
+        return Err(format!("cut short: it has {file_bytes} bytes and its header speaks of {end}"));
     }
     Ok(())
 }
@@ -96,11 +94,7 @@ mod tests {
         std::fs::write(&file, "hello").unwrap();
         assert_eq!(check(&file, None).unwrap_err(), "not an ELF library");
         assert_eq!(check(folder.path(), None).unwrap_err(), "not a file");
-        assert!(
-            check(&folder.path().join("none"), None)
-                .unwrap_err()
-                .contains("No such file")
-        );
+        assert!(check(&folder.path().join("none"), None).unwrap_err().contains("No such file"));
     }
 
     #[test]

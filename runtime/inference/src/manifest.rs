@@ -83,11 +83,7 @@ pub(crate) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            max_batch: None,
-            max_elements: 1 << 24,
-            max_output_bytes: 64 << 20,
-        }
+        Self { max_batch: None, max_elements: 1 << 24, max_output_bytes: 64 << 20 }
     }
 }
 
@@ -186,23 +182,13 @@ fn believe(file: File) -> Manifest {
         TaskName::Embedding => TaskSettings::Embedding(file.embedding.unwrap_or_default()),
         TaskName::TextRecognition => TaskSettings::TextRecognition(file.text_recognition.unwrap_or_default()),
     };
-    Manifest {
-        name: file.name,
-        version: file.version,
-        task,
-        limits: file.limits,
-        warm_up: file.warm_up,
-    }
+    Manifest { name: file.name, version: file.version, task, limits: file.limits, warm_up: file.warm_up }
 }
 
 fn check(file: &File, check: &mut Check<'_>) {
     for (path, value) in [("name", &file.name), ("version", &file.version)] {
         if !is_path_segment(value) {
-            check.mistake(
-                path,
-                "must be 1 to 128 letters, digits, `.`, `_` or `-`, and not begin with `.`",
-                None,
-            );
+            check.mistake(path, "must be 1 to 128 letters, digits, `.`, `_` or `-`, and not begin with `.`", None);
         }
     }
     check_limits(&file.limits, check);
@@ -225,51 +211,23 @@ const MAX_SIZE: u64 = 1 << 31;
 fn check_limits(limits: &Limits, check: &mut Check<'_>) {
     within("limits.max_batch", limits.max_batch.unwrap_or(1), 1, MAX_SIZE, check);
     within("limits.max_elements", limits.max_elements, 1, MAX_SIZE, check);
-    within(
-        "limits.max_output_bytes",
-        limits.max_output_bytes as u64,
-        1,
-        MAX_SIZE,
-        check,
-    );
+    within("limits.max_output_bytes", limits.max_output_bytes as u64, 1, MAX_SIZE, check);
 }
 
 fn check_embedding(embedding: &EmbeddingSettings, check: &mut Check<'_>) {
     // Fewer would not hold the special tokens that a tokenizer adds.
     within("embedding.max_tokens", embedding.max_tokens as u64, 8, 1 << 20, check);
-    within(
-        "embedding.max_text_bytes",
-        embedding.max_text_bytes as u64,
-        1,
-        MAX_SIZE,
-        check,
-    );
+    within("embedding.max_text_bytes", embedding.max_text_bytes as u64, 1, MAX_SIZE, check);
     plain_file("embedding.tokenizer", &embedding.tokenizer, check);
 }
 
 fn check_text_recognition(recognition: &TextRecognitionSettings, check: &mut Check<'_>) {
     within("text_recognition.height", recognition.height.into(), 8, 1024, check);
-    within(
-        "text_recognition.max_width",
-        recognition.max_width.into(),
-        32,
-        16384,
-        check,
-    );
-    within(
-        "text_recognition.max_image_bytes",
-        recognition.max_image_bytes as u64,
-        1,
-        MAX_SIZE,
-        check,
-    );
+    within("text_recognition.max_width", recognition.max_width.into(), 32, 16384, check);
+    within("text_recognition.max_image_bytes", recognition.max_image_bytes as u64, 1, MAX_SIZE, check);
     plain_file("text_recognition.dictionary", &recognition.dictionary, check);
     if recognition.text_output == recognition.confidence_output {
-        check.mistake(
-            "text_recognition.confidence_output",
-            "must differ from `text_output`",
-            None,
-        );
+        check.mistake("text_recognition.confidence_output", "must differ from `text_output`", None);
     }
 }
 
@@ -323,9 +281,7 @@ mod tests {
     #[test]
     fn three_lines_are_enough() {
         let manifest = parse("name = 'a'\nversion = '1'\ntask = 'embedding'").unwrap();
-        let TaskSettings::Embedding(embedding) = manifest.task else {
-            panic!("not an embedding")
-        };
+        let TaskSettings::Embedding(embedding) = manifest.task else { panic!("not an embedding") };
         assert_eq!(embedding.max_tokens, 256);
     }
 
@@ -352,11 +308,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_and_tasks_are_mistakes() {
-        assert!(
-            parse("name = 'a'\nversion = '1'\ntask = 'tensor'\nspeed = 3")
-                .unwrap_err()
-                .contains("speed")
-        );
+        assert!(parse("name = 'a'\nversion = '1'\ntask = 'tensor'\nspeed = 3").unwrap_err().contains("speed"));
         assert!(parse("name = 'a'\nversion = '1'\ntask = 'tensors'").is_err());
     }
 }

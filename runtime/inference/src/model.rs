@@ -106,23 +106,12 @@ impl Model {
             })?;
         }
 
-        let device = ActualDevice {
-            requested: settings.device,
-            actual: sessions.first().map_or(Device::Cpu, Session::device),
-        };
-        let work = sessions
-            .into_iter()
-            .map(|session| work(Arc::clone(&task), session))
-            .collect();
+        let device =
+            ActualDevice { requested: settings.device, actual: sessions.first().map_or(Device::Cpu, Session::device) };
+        let work = sessions.into_iter().map(|session| work(Arc::clone(&task), session)).collect();
         let pool = Pool::start(&manifest.name, settings.queue_capacity, work)
             .map_err(|error| InferenceError::internal(format!("no thread for a session: {error}")))?;
-        Ok(Self(Arc::new(Loaded {
-            manifest,
-            digests,
-            device,
-            task,
-            pool,
-        })))
+        Ok(Self(Arc::new(Loaded { manifest, digests, device, task, pool })))
     }
 
     /// Answers one request, or refuses it by `deadline`.
@@ -133,18 +122,13 @@ impl Model {
     /// Those of [`Blame::Client`](crate::Blame) before anything is queued where that can be seen, `QueueFull` at once,
     /// `DeadlineExceeded` when it passes.
     pub async fn infer(&self, request: InferRequest, deadline: Instant) -> Result<Inference, InferenceError> {
-        let Loaded {
-            task, pool, manifest, ..
-        } = &*self.0;
+        let Loaded { task, pool, manifest, .. } = &*self.0;
         check_outputs(&task.outputs(), &request.outputs)?;
         task.check(&request)?;
 
         let id = request.id.clone();
         let requested = request.outputs.clone();
-        let Served {
-            answer: (outputs, stages),
-            waited,
-        } = pool.submit(request, deadline).await?;
+        let Served { answer: (outputs, stages), waited } = pool.submit(request, deadline).await?;
 
         let response = InferResponse {
             model_name: manifest.name.clone(),
@@ -154,15 +138,7 @@ impl Model {
             outputs: select(outputs, &requested),
         };
         let Stages { prepare, run, finish } = stages;
-        Ok(Inference {
-            response,
-            timing: Timing {
-                queue: waited,
-                prepare,
-                run,
-                finish,
-            },
-        })
+        Ok(Inference { response, timing: Timing { queue: waited, prepare, run, finish } })
     }
 
     /// The model's name, from `model.toml`.
@@ -197,19 +173,10 @@ impl Model {
 
     /// The protocol's model metadata. Properties: `task`, `device` (`requested`, `actual`), `digest`, `revision`.
     pub fn metadata(&self) -> ModelMetadata {
-        let Loaded {
-            manifest,
-            digests,
-            device,
-            task,
-            ..
-        } = &*self.0;
+        let Loaded { manifest, digests, device, task, .. } = &*self.0;
         let properties = [
             ("task", json!(manifest.task.as_str())),
-            (
-                "device",
-                json!({ "requested": device.requested, "actual": device.actual }),
-            ),
+            ("device", json!({ "requested": device.requested, "actual": device.actual })),
             ("digest", json!(digests.graph)),
             ("revision", json!(digests.revision)),
         ];
@@ -219,10 +186,7 @@ impl Model {
             platform: "onnxruntime_onnx".to_owned(),
             inputs: task.inputs(),
             outputs: task.outputs(),
-            properties: properties
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), value))
-                .collect(),
+            properties: properties.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
         }
     }
 
@@ -234,10 +198,7 @@ impl Model {
 
 impl std::fmt::Debug for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Model")
-            .field("name", &self.name())
-            .field("version", &self.version())
-            .finish_non_exhaustive()
+        f.debug_struct("Model").field("name", &self.name()).field("version", &self.version()).finish_non_exhaustive()
     }
 }
 
@@ -253,10 +214,7 @@ fn check_settings(settings: &ModelSettings) -> Result<(), InferenceError> {
         ("queue_capacity", settings.queue_capacity, MAX_QUEUE),
     ] {
         if !(1..=most).contains(&value) {
-            return Err(InferenceError::model(
-                &settings.dir,
-                format!("`{name}` must be from 1 to {most}"),
-            ));
+            return Err(InferenceError::model(&settings.dir, format!("`{name}` must be from 1 to {most}")));
         }
     }
     Ok(())
@@ -270,24 +228,19 @@ fn open_sessions(runtime: &Runtime, settings: &ModelSettings) -> Result<Vec<Sess
         require_gpu: settings.require_gpu,
         intra_threads: settings.intra_threads,
     };
-    (0..settings.sessions)
-        .map(|_| Session::open(runtime.environment(), &session))
-        .collect()
+    (0..settings.sessions).map(|_| Session::open(runtime.environment(), &session)).collect()
 }
 
 fn load_task(manifest: &Manifest, folder: &Path, sessions: &[Session]) -> Result<Arc<dyn Task>, InferenceError> {
     // `check_settings` saw to it that there is one.
-    let session = sessions
-        .first()
-        .ok_or_else(|| InferenceError::internal("a model without a session"))?;
+    let session = sessions.first().ok_or_else(|| InferenceError::internal("a model without a session"))?;
     Ok(task::load(manifest, folder, session)?.into())
 }
 
 fn warm_up(task: &dyn Task, session: &mut Session) -> Result<(), InferenceError> {
     let request = task.warm_up();
     task.check(&request)?;
-    task.perform(request, &mut Run::new(session, &Cancel::default()))
-        .map(drop)
+    task.perform(request, &mut Run::new(session, &Cancel::default())).map(drop)
 }
 
 fn work(task: Arc<dyn Task>, mut session: Session) -> Work<InferRequest, (Vec<Tensor>, Stages)> {

@@ -68,17 +68,12 @@ impl<Q: Send + 'static, A: Send + 'static> Pool<Q, A> {
             }),
             ready: Condvar::new(),
         });
-        let pool = Self {
-            shared: Arc::clone(&shared),
-            threads: Mutex::new(Vec::with_capacity(work.len())),
-        };
+        let pool = Self { shared: Arc::clone(&shared), threads: Mutex::new(Vec::with_capacity(work.len())) };
         for (place, work) in work.into_iter().enumerate() {
             let shared = Arc::clone(&shared);
             let thread = std::thread::Builder::new().name(format!("{name}-{place}"));
             // On an error `pool` is dropped here, which closes the queue and so ends the threads before this one.
-            pool.threads
-                .lock()
-                .push(thread.spawn(move || serve(&shared, place, work))?);
+            pool.threads.lock().push(thread.spawn(move || serve(&shared, place, work))?);
         }
         Ok(pool)
     }
@@ -87,17 +82,9 @@ impl<Q: Send + 'static, A: Send + 'static> Pool<Q, A> {
     pub(crate) async fn submit(&self, request: Q, deadline: Instant) -> Answer<A> {
         let (reply, answer) = oneshot::channel();
         let cancel = Cancel::default();
-        let job = Job {
-            request,
-            cancel: cancel.clone(),
-            reply,
-        };
+        let job = Job { request, cancel: cancel.clone(), reply };
         let ticket = self.shared.offer(deadline, job)?;
-        let abandon = Abandon {
-            shared: &self.shared,
-            ticket,
-            cancel,
-        };
+        let abandon = Abandon { shared: &self.shared, ticket, cancel };
         tokio::select! {
             biased;
             answer = answer => answer.unwrap_or_else(|_gone| Err(InferenceError::internal("the worker ended"))),
@@ -132,17 +119,13 @@ impl<Q, A> Drop for Pool<Q, A> {
 impl<Q, A> Shared<Q, A> {
     fn offer(&self, deadline: Instant, job: Job<Q, A>) -> Result<Ticket, InferenceError> {
         let mut state = self.state.lock();
-        let ticket = state
-            .queue
-            .offer(Instant::now(), deadline, job)
-            .map_err(|refusal| match refusal {
-                Refusal::Full { retry_after } => InferenceError::QueueFull {
-                    capacity: state.queue.capacity(),
-                    retry_after,
-                },
-                Refusal::Expired => InferenceError::DeadlineExceeded { started: false },
-                Refusal::Closed => InferenceError::Closed,
-            })?;
+        let ticket = state.queue.offer(Instant::now(), deadline, job).map_err(|refusal| match refusal {
+            Refusal::Full { retry_after } => {
+                InferenceError::QueueFull { capacity: state.queue.capacity(), retry_after }
+            }
+            Refusal::Expired => InferenceError::DeadlineExceeded { started: false },
+            Refusal::Closed => InferenceError::Closed,
+        })?;
         drop(state);
         self.ready.notify_one();
         Ok(ticket)

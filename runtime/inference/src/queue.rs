@@ -80,18 +80,11 @@ impl<T> Queue<T> {
             return Err(Refusal::Expired);
         }
         if self.entries.len() >= self.capacity {
-            return Err(Refusal::Full {
-                retry_after: self.retry_after(),
-            });
+            return Err(Refusal::Full { retry_after: self.retry_after() });
         }
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
-        self.entries.push_back(Entry {
-            id,
-            arrived: now,
-            deadline,
-            item,
-        });
+        self.entries.push_back(Entry { id, arrived: now, deadline, item });
         Ok(Ticket(id))
     }
 
@@ -109,10 +102,7 @@ impl<T> Queue<T> {
         match self.entries.pop_front() {
             None => Next::Idle,
             Some(entry) if entry.deadline <= now => Next::Expired(entry.item),
-            Some(entry) => Next::Run {
-                waited: now.saturating_duration_since(entry.arrived),
-                item: entry.item,
-            },
+            Some(entry) => Next::Run { waited: now.saturating_duration_since(entry.arrived), item: entry.item },
         }
     }
 
@@ -164,20 +154,8 @@ mod tests {
         queue.offer(now, now + SECOND, 'a').unwrap();
         queue.offer(now, now + SECOND, 'b').unwrap();
         let later = now + SECOND / 4;
-        assert_eq!(
-            queue.next(later),
-            Next::Run {
-                item: 'a',
-                waited: SECOND / 4
-            }
-        );
-        assert_eq!(
-            queue.next(later),
-            Next::Run {
-                item: 'b',
-                waited: SECOND / 4
-            }
-        );
+        assert_eq!(queue.next(later), Next::Run { item: 'a', waited: SECOND / 4 });
+        assert_eq!(queue.next(later), Next::Run { item: 'b', waited: SECOND / 4 });
         assert_eq!(queue.next(later), Next::Idle);
     }
 
@@ -189,12 +167,7 @@ mod tests {
             queue.offer(now, now + SECOND, item).unwrap();
         }
         // Four runs of a second each by two workers.
-        assert_eq!(
-            queue.offer(now, now + SECOND, 3),
-            Err(Refusal::Full {
-                retry_after: SECOND * 2
-            })
-        );
+        assert_eq!(queue.offer(now, now + SECOND, 3), Err(Refusal::Full { retry_after: SECOND * 2 }));
         assert_eq!(queue.len(), 3);
     }
 

@@ -32,26 +32,17 @@ impl Runtime {
     /// [`InferenceError::Library`] if the file is missing, cut short, another one than expected, not ONNX Runtime, too
     /// old, or if another file was loaded before.
     pub fn load(settings: &RuntimeSettings) -> Result<Arc<Self>, InferenceError> {
-        let refuse = |reason: String| InferenceError::Library {
-            path: settings.library.clone(),
-            reason,
-        };
+        let refuse = |reason: String| InferenceError::Library { path: settings.library.clone(), reason };
 
         library::check(&settings.library, settings.sha256.as_deref()).map_err(refuse)?;
-        let library = settings
-            .library
-            .canonicalize()
-            .map_err(|error| refuse(error.to_string()))?;
+        let library = settings.library.canonicalize().map_err(|error| refuse(error.to_string()))?;
 
         let mut loaded = LOADED.lock();
         if let Some(runtime) = loaded.as_ref() {
             if runtime.library == library {
                 return Ok(Arc::clone(runtime));
             }
-            return Err(refuse(format!(
-                "this process has already loaded {}",
-                runtime.library.display()
-            )));
+            return Err(refuse(format!("this process has already loaded {}", runtime.library.display())));
         }
         let environment = Environment::open(&library).map_err(refuse)?;
         let runtime = Arc::new(Self { library, environment });

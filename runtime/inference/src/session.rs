@@ -31,12 +31,7 @@ impl Environment {
     /// Nothing else of `ort` may be called before this succeeded: without a library most of its functions panic.
     pub(crate) fn open(library: &Path) -> Result<Self, String> {
         let builder = ort::init_from(library).map_err(|error| with_causes(&error))?;
-        builder
-            .with_name("forebay")
-            .with_telemetry(false)
-            .build()
-            .map(Self)
-            .map_err(|error| describe(&error))
+        builder.with_name("forebay").with_telemetry(false).build().map(Self).map_err(|error| describe(&error))
     }
 }
 
@@ -63,17 +58,9 @@ pub(crate) enum Input {
     /// In the protocol's layout.
     Tensor(Tensor),
     /// Numbers that were made here.
-    Int64 {
-        name: &'static str,
-        shape: Vec<u64>,
-        data: Vec<i64>,
-    },
+    Int64 { name: &'static str, shape: Vec<u64>, data: Vec<i64> },
     /// Numbers that were made here.
-    Float32 {
-        name: String,
-        shape: Vec<u64>,
-        data: Vec<f32>,
-    },
+    Float32 { name: String, shape: Vec<u64>, data: Vec<f32> },
 }
 
 /// Why a run gave nothing.
@@ -93,27 +80,10 @@ impl Session {
         let refuse = |reason: String| InferenceError::model(settings.model, reason);
 
         let (mut builder, device) = on_device(environment, settings)?;
-        let session = builder
-            .commit_from_file(settings.model)
-            .map_err(|error| refuse(describe(&error)))?;
-        let inputs = session
-            .inputs()
-            .iter()
-            .map(signature)
-            .collect::<Result<_, _>>()
-            .map_err(refuse)?;
-        let outputs = session
-            .outputs()
-            .iter()
-            .map(signature)
-            .collect::<Result<_, _>>()
-            .map_err(refuse)?;
-        Ok(Self {
-            session,
-            device,
-            inputs,
-            outputs,
-        })
+        let session = builder.commit_from_file(settings.model).map_err(|error| refuse(describe(&error)))?;
+        let inputs = session.inputs().iter().map(signature).collect::<Result<_, _>>().map_err(refuse)?;
+        let outputs = session.outputs().iter().map(signature).collect::<Result<_, _>>().map_err(refuse)?;
+        Ok(Self { session, device, inputs, outputs })
     }
 
     /// The device that the session was given.
@@ -133,11 +103,7 @@ impl Session {
 
     /// Runs the graph once. Cancelling stops it between two of its nodes.
     pub(crate) fn run(&mut self, inputs: Vec<Input>, cancel: &Cancel) -> Result<Outputs, RunError> {
-        let values = inputs
-            .into_iter()
-            .map(value)
-            .collect::<ort::Result<Vec<_>>>()
-            .map_err(|e| failure(&e, cancel))?;
+        let values = inputs.into_iter().map(value).collect::<ort::Result<Vec<_>>>().map_err(|e| failure(&e, cancel))?;
         let options = Arc::new(RunOptions::new().map_err(|error| failure(&error, cancel))?);
         let stop = Arc::clone(&options);
         let result = cancel.guard(
@@ -170,9 +136,7 @@ impl Outputs {
             .iter()
             .find(|(signature, _)| signature.name == name)
             .ok_or_else(|| RunError::Failed(format!("the run gave no output `{name}`")))?;
-        let (shape, data) = value
-            .try_extract_tensor::<f32>()
-            .map_err(|error| RunError::Failed(describe(&error)))?;
+        let (shape, data) = value.try_extract_tensor::<f32>().map_err(|error| RunError::Failed(describe(&error)))?;
         Ok((sizes(shape), data))
     }
 
@@ -200,10 +164,9 @@ fn on_device(
     let providers = match settings.device {
         Device::Cpu => vec![],
         Device::Cuda => vec![ep::CUDA::default().build().error_on_failure()],
-        Device::TensorRt => vec![
-            ep::TensorRT::default().build().error_on_failure(),
-            ep::CUDA::default().build().error_on_failure(),
-        ],
+        Device::TensorRt => {
+            vec![ep::TensorRT::default().build().error_on_failure(), ep::CUDA::default().build().error_on_failure()]
+        }
     };
     let builder = base_builder(environment, settings).map_err(refuse)?;
     if providers.is_empty() {
@@ -211,10 +174,9 @@ fn on_device(
     }
     match builder.with_execution_providers(providers) {
         Ok(builder) => Ok((builder, settings.device)),
-        Err(error) if settings.require_gpu => Err(InferenceError::GpuRequired {
-            requested: settings.device,
-            reason: clip(error.message()),
-        }),
+        Err(error) if settings.require_gpu => {
+            Err(InferenceError::GpuRequired { requested: settings.device, reason: clip(error.message()) })
+        }
         Err(error) => {
             tracing::warn!(
                 model = %settings.model.display(), requested = %settings.device, reason = %clip(error.message()),
@@ -237,17 +199,8 @@ fn base_builder(environment: &Environment, settings: &SessionSettings<'_>) -> or
 }
 
 fn signature(outlet: &Outlet) -> Result<Signature, String> {
-    let ValueType::Tensor {
-        ty,
-        shape,
-        dimension_symbols,
-    } = outlet.dtype()
-    else {
-        return Err(format!(
-            "`{}` is a {}, which is no tensor",
-            outlet.name(),
-            outlet.dtype()
-        ));
+    let ValueType::Tensor { ty, shape, dimension_symbols } = outlet.dtype() else {
+        return Err(format!("`{}` is a {}, which is no tensor", outlet.name(), outlet.dtype()));
     };
     let datatype = datatype(*ty).ok_or_else(|| format!("`{}` has elements of type {ty}", outlet.name()))?;
     let dimension = |(place, size): (usize, &i64)| match (u64::try_from(*size), dimension_symbols.get(place)) {
@@ -256,11 +209,7 @@ fn signature(outlet: &Outlet) -> Result<Signature, String> {
         (Err(_), _) => Dimension::Any,
     };
     let dimensions = shape.iter().enumerate().map(dimension).collect();
-    Ok(Signature {
-        name: outlet.name().to_owned(),
-        datatype,
-        dimensions,
-    })
+    Ok(Signature { name: outlet.name().to_owned(), datatype, dimensions })
 }
 
 fn datatype(element: TensorElementType) -> Option<Datatype> {
@@ -289,10 +238,9 @@ fn value(input: Input) -> ort::Result<(String, DynValue)> {
             let value = value_of_tensor(&tensor)?;
             (tensor.name, value)
         }
-        Input::Int64 { name, shape, data } => (
-            name.to_owned(),
-            OrtTensor::from_array((dimensions(&shape)?, data))?.into_dyn(),
-        ),
+        Input::Int64 { name, shape, data } => {
+            (name.to_owned(), OrtTensor::from_array((dimensions(&shape)?, data))?.into_dyn())
+        }
         Input::Float32 { name, shape, data } => (name, OrtTensor::from_array((dimensions(&shape)?, data))?.into_dyn()),
     })
 }
@@ -377,24 +325,15 @@ where
 
 fn write_strings(signature: &Signature, value: &DynValue, max_bytes: usize) -> ort::Result<Tensor> {
     let (shape, strings) = value.try_extract_strings()?;
-    bounded(
-        strings.iter().map(String::len).fold(0, usize::saturating_add),
-        max_bytes,
-    )?;
-    Ok(Tensor::from_strings(
-        &signature.name,
-        sizes(shape),
-        strings.iter().map(String::as_bytes),
-    ))
+    bounded(strings.iter().map(String::len).fold(0, usize::saturating_add), max_bytes)?;
+    Ok(Tensor::from_strings(&signature.name, sizes(shape), strings.iter().map(String::as_bytes)))
 }
 
 fn bounded(bytes: usize, max_bytes: usize) -> ort::Result<()> {
     if bytes <= max_bytes {
         return Ok(());
     }
-    Err(ort::Error::new(format!(
-        "an output of {bytes} bytes is over the limit of {max_bytes}"
-    )))
+    Err(ort::Error::new(format!("an output of {bytes} bytes is over the limit of {max_bytes}")))
 }
 
 fn dimensions(shape: &[u64]) -> ort::Result<Vec<i64>> {
@@ -427,11 +366,7 @@ fn describe(error: &ort::Error) -> String {
 }
 
 fn clip(message: &str) -> String {
-    message
-        .chars()
-        .take(MESSAGE_CHARS)
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect()
+    message.chars().take(MESSAGE_CHARS).map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 /// A loading error with its causes: the outermost says only that it failed.

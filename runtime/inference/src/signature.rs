@@ -78,9 +78,7 @@ pub(crate) fn check_inputs(
         check_shape(signature, tensor, &mut named)?;
         check_limits(signature, tensor, limits)?;
         // Last, since it reads the data: what it may be asked to read is bounded by now.
-        tensor
-            .validate()
-            .map_err(|error| InferenceError::invalid(&tensor.name, reason_of(error)))?;
+        tensor.validate().map_err(|error| InferenceError::invalid(&tensor.name, reason_of(error)))?;
     }
     Ok(())
 }
@@ -90,14 +88,9 @@ pub(crate) fn check_inputs(
 /// # Errors
 /// [`InferenceError::UnknownOutput`].
 pub(crate) fn check_outputs(known: &[TensorSpec], requested: &[RequestedOutput]) -> Result<(), InferenceError> {
-    match requested
-        .iter()
-        .find(|wanted| known.iter().all(|output| output.name != wanted.name))
-    {
+    match requested.iter().find(|wanted| known.iter().all(|output| output.name != wanted.name)) {
         None => Ok(()),
-        Some(unknown) => Err(InferenceError::UnknownOutput {
-            name: unknown.name.clone(),
-        }),
+        Some(unknown) => Err(InferenceError::UnknownOutput { name: unknown.name.clone() }),
     }
 }
 
@@ -110,12 +103,9 @@ pub(crate) fn reason_of(error: forebay_oip::OipError) -> String {
 }
 
 fn matched<'a>(signatures: &'a [Signature], inputs: &'a [Tensor]) -> impl Iterator<Item = (&'a Signature, &'a Tensor)> {
-    signatures.iter().filter_map(|signature| {
-        inputs
-            .iter()
-            .find(|tensor| tensor.name == signature.name)
-            .map(|t| (signature, t))
-    })
+    signatures
+        .iter()
+        .filter_map(|signature| inputs.iter().find(|tensor| tensor.name == signature.name).map(|t| (signature, t)))
 }
 
 fn check_names(signatures: &[Signature], inputs: &[Tensor]) -> Result<(), InferenceError> {
@@ -127,10 +117,7 @@ fn check_names(signatures: &[Signature], inputs: &[Tensor]) -> Result<(), Infere
             return Err(InferenceError::invalid(&tensor.name, "given twice"));
         }
     }
-    match signatures
-        .iter()
-        .find(|signature| inputs.iter().all(|tensor| tensor.name != signature.name))
-    {
+    match signatures.iter().find(|signature| inputs.iter().all(|tensor| tensor.name != signature.name)) {
         None => Ok(()),
         Some(missing) => Err(InferenceError::invalid(&missing.name, "missing")),
     }
@@ -152,11 +139,7 @@ fn check_shape<'a>(
     let refuse = |reason| Err(InferenceError::invalid(&tensor.name, reason));
 
     if signature.dimensions.len() != tensor.shape.len() {
-        return refuse(format!(
-            "expected {} dimensions, found {}",
-            signature.dimensions.len(),
-            tensor.shape.len()
-        ));
+        return refuse(format!("expected {} dimensions, found {}", signature.dimensions.len(), tensor.shape.len()));
     }
     for (place, (dimension, &found)) in signature.dimensions.iter().zip(&tensor.shape).enumerate() {
         match dimension {
@@ -181,17 +164,13 @@ fn check_shape<'a>(
 fn check_limits(signature: &Signature, tensor: &Tensor, limits: TensorLimits) -> Result<(), InferenceError> {
     let most = limits.max_elements;
     if tensor.element_count().is_none_or(|count| count > most) {
-        return Err(InferenceError::invalid(
-            &tensor.name,
-            format!("more than {most} elements"),
-        ));
+        return Err(InferenceError::invalid(&tensor.name, format!("more than {most} elements")));
     }
     let open = matches!(signature.dimensions.first(), Some(Dimension::Named(_) | Dimension::Any));
     match (limits.max_batch, tensor.shape.first()) {
-        (Some(most), Some(&batch)) if open && batch > most => Err(InferenceError::invalid(
-            &tensor.name,
-            format!("a batch of {batch}; the most is {most}"),
-        )),
+        (Some(most), Some(&batch)) if open && batch > most => {
+            Err(InferenceError::invalid(&tensor.name, format!("a batch of {batch}; the most is {most}")))
+        }
         _ => Ok(()),
     }
 }

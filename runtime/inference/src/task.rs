@@ -44,18 +44,12 @@ pub(crate) trait Task: Send + Sync {
 pub(crate) fn load(manifest: &Manifest, folder: &Path, session: &Session) -> Result<Box<dyn Task>, InferenceError> {
     Ok(match &manifest.task {
         TaskSettings::Tensor => Box::new(tensor::TensorTask::new(manifest, session)),
-        TaskSettings::Embedding(settings) => Box::new(embedding::Embedding::load(
-            settings,
-            manifest.limits.rows(),
-            folder,
-            session,
-        )?),
-        TaskSettings::TextRecognition(settings) => Box::new(text_recognition::TextRecognition::load(
-            settings,
-            manifest.limits.rows(),
-            folder,
-            session,
-        )?),
+        TaskSettings::Embedding(settings) => {
+            Box::new(embedding::Embedding::load(settings, manifest.limits.rows(), folder, session)?)
+        }
+        TaskSettings::TextRecognition(settings) => {
+            Box::new(text_recognition::TextRecognition::load(settings, manifest.limits.rows(), folder, session)?)
+        }
     })
 }
 
@@ -78,21 +72,12 @@ pub(crate) struct Stages {
 impl<'a> Run<'a> {
     /// Starts the clock.
     pub(crate) fn new(session: &'a mut Session, cancel: &'a Cancel) -> Self {
-        Self {
-            session,
-            cancel,
-            stages: Stages::default(),
-            since: Instant::now(),
-        }
+        Self { session, cancel, stages: Stages::default(), since: Instant::now() }
     }
 
     /// Fails if nobody waits for the answer any more: to be asked between the pieces of long preparations.
     pub(crate) fn check(&self) -> Result<(), RunError> {
-        if self.cancel.is_cancelled() {
-            Err(RunError::Stopped)
-        } else {
-            Ok(())
-        }
+        if self.cancel.is_cancelled() { Err(RunError::Stopped) } else { Ok(()) }
     }
 
     /// Runs the graph. What came before it counts as preparing; what follows as finishing, up to `prepare_next`.

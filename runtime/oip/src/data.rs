@@ -24,11 +24,7 @@ pub(crate) fn read_json(tensor: &mut Tensor, json: &str, limits: &DecodeLimits) 
     // An element and its comma take two characters, so more than this cannot come.
     let room = usize::try_from(count).unwrap_or(usize::MAX).min(json.len() / 2 + 1);
     let mut sink = Sink {
-        shape: if depth > 1 && depth == tensor.shape.len() {
-            &tensor.shape
-        } else {
-            &[]
-        },
+        shape: if depth > 1 && depth == tensor.shape.len() { &tensor.shape } else { &[] },
         expected: count,
         found: 0,
         fault: None,
@@ -65,18 +61,13 @@ pub(crate) fn read_json(tensor: &mut Tensor, json: &str, limits: &DecodeLimits) 
 
 /// The answer to FP16 and BF16 in JSON, in either direction.
 pub(crate) fn no_json_form(tensor: &Tensor) -> OipError {
-    let reason = format!(
-        "{} has no JSON form: use the binary tensor data extension",
-        tensor.datatype
-    );
+    let reason = format!("{} has no JSON form: use the binary tensor data extension", tensor.datatype);
     OipError::unencodable(&tensor.name, reason)
 }
 
 fn depth_of(name: &str, json: &str, limits: &DecodeLimits) -> Result<usize, OipError> {
-    let opening = json
-        .bytes()
-        .filter(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
-        .take_while(|byte| *byte == b'[');
+    let opening =
+        json.bytes().filter(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).take_while(|byte| *byte == b'[');
     match opening.take(limits.max_json_depth.saturating_add(1)).count() {
         0 => Err(OipError::tensor(name, "`data` must be an array")),
         depth if depth > limits.max_json_depth => Err(OipError::Limit {
@@ -186,13 +177,8 @@ impl Visitor<'_> for AppendText<'_> {
 
 fn read_elements<E: Element>(json: &str, depth: usize, sink: &mut Sink<'_>) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    Level::<E> {
-        above: 0,
-        below: depth.saturating_sub(1),
-        sink,
-        element: PhantomData,
-    }
-    .deserialize(&mut deserializer)?;
+    Level::<E> { above: 0, below: depth.saturating_sub(1), sink, element: PhantomData }
+        .deserialize(&mut deserializer)?;
     deserializer.end()
 }
 
@@ -232,12 +218,7 @@ impl<'de, E: Element> Visitor<'de> for Level<'_, '_, E> {
             }
         } else {
             loop {
-                let level = Level::<E> {
-                    above: above + 1,
-                    below: below - 1,
-                    sink: &mut *sink,
-                    element: PhantomData,
-                };
+                let level = Level::<E> { above: above + 1, below: below - 1, sink: &mut *sink, element: PhantomData };
                 if elements.next_element_seed(level)?.is_none() {
                     break;
                 }
@@ -245,9 +226,10 @@ impl<'de, E: Element> Visitor<'de> for Level<'_, '_, E> {
             }
         }
         match sink.shape.get(above) {
-            Some(dimension) if *dimension != length => Err(sink.fail(format!(
-                "dimension {above} of the shape is {dimension}, but an array there has {length}"
-            ))),
+            Some(dimension) if *dimension != length => {
+                Err(sink
+                    .fail(format!("dimension {above} of the shape is {dimension}, but an array there has {length}")))
+            }
             _ => Ok(()),
         }
     }
@@ -299,18 +281,8 @@ fn write_text<S: Serializer>(serializer: S, tensor: &Tensor) -> Result<S::Ok, S:
 pub(crate) fn check_json_form(tensor: &Tensor) -> Result<(), OipError> {
     let lossy = match tensor.datatype {
         Datatype::Fp16 | Datatype::Bf16 => return Err(no_json_form(tensor)),
-        Datatype::Fp32 => tensor
-            .data
-            .as_chunks()
-            .0
-            .iter()
-            .any(|bytes| !f32::from_le_bytes(*bytes).is_finite()),
-        Datatype::Fp64 => tensor
-            .data
-            .as_chunks()
-            .0
-            .iter()
-            .any(|bytes| !f64::from_le_bytes(*bytes).is_finite()),
+        Datatype::Fp32 => tensor.data.as_chunks().0.iter().any(|bytes| !f32::from_le_bytes(*bytes).is_finite()),
+        Datatype::Fp64 => tensor.data.as_chunks().0.iter().any(|bytes| !f64::from_le_bytes(*bytes).is_finite()),
         Datatype::Bytes => {
             let mut lossy = false;
             for element in tensor.bytes_elements()? {
@@ -321,11 +293,7 @@ pub(crate) fn check_json_form(tensor: &Tensor) -> Result<(), OipError> {
         _ => false,
     };
     if lossy {
-        let what = if tensor.datatype == Datatype::Bytes {
-            "bytes that are not UTF-8"
-        } else {
-            "an infinity or NaN"
-        };
+        let what = if tensor.datatype == Datatype::Bytes { "bytes that are not UTF-8" } else { "an infinity or NaN" };
         let reason = format!("it holds {what}, which JSON cannot express: use the binary tensor data extension");
         return Err(OipError::unencodable(&tensor.name, reason));
     }

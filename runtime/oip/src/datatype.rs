@@ -109,10 +109,7 @@ impl FromStr for Datatype {
     type Err = UnknownDatatype;
 
     fn from_str(text: &str) -> Result<Self, UnknownDatatype> {
-        Self::ALL
-            .into_iter()
-            .find(|datatype| datatype.as_str() == text)
-            .ok_or(UnknownDatatype)
+        Self::ALL.into_iter().find(|datatype| datatype.as_str() == text).ok_or(UnknownDatatype)
     }
 }
 

@@ -121,9 +121,7 @@ fn split(body: &Bytes, json_length: Option<usize>) -> Result<(Bytes, Option<Byte
 fn parse<'a, T: Deserialize<'a>>(json: &'a Bytes) -> Result<T, OipError> {
     // All of it is checked here, also the parts that are skipped, so that no reader after us sees other text.
     let text = str::from_utf8(json).map_err(|_| OipError::malformed("the JSON is not UTF-8"))?;
-    serde_json::from_str(text)
-        .map(|Object(message)| message)
-        .map_err(|error| OipError::json(&error))
+    serde_json::from_str(text).map(|Object(message)| message).map_err(|error| OipError::json(&error))
 }
 
 fn parameters(json: Option<ParametersJson>) -> Parameters {
@@ -143,17 +141,11 @@ fn requested(messages: Vec<Object<OutputJson>>, limits: &DecodeLimits) -> Result
     let mut outputs = Vec::with_capacity(messages.len());
     for Object(message) in messages {
         if !names.insert(message.name.clone()) {
-            return Err(OipError::malformed(format!(
-                "output `{}` is requested twice",
-                quote(&message.name)
-            )));
+            return Err(OipError::malformed(format!("output `{}` is requested twice", quote(&message.name))));
         }
         let parameters = parameters(message.parameters);
         expect_bool(&parameters, BINARY_DATA)?;
-        outputs.push(RequestedOutput {
-            name: message.name,
-            parameters,
-        });
+        outputs.push(RequestedOutput { name: message.name, parameters });
     }
     Ok(outputs)
 }
@@ -175,29 +167,16 @@ fn tensors(
         tensors.push(tensor);
     }
     match raw {
-        Some(rest) if !rest.is_empty() => Err(OipError::malformed(format!(
-            "{} bytes follow the last tensor",
-            rest.len()
-        ))),
+        Some(rest) if !rest.is_empty() => {
+            Err(OipError::malformed(format!("{} bytes follow the last tensor", rest.len())))
+        }
         _ => Ok(tensors),
     }
 }
 
 fn tensor(message: TensorJson<'_>, raw: Option<&mut Bytes>, limits: &DecodeLimits) -> Result<Tensor, OipError> {
-    let TensorJson {
-        name,
-        datatype,
-        shape,
-        parameters: json,
-        data,
-    } = message;
-    let mut tensor = Tensor {
-        name,
-        datatype,
-        shape,
-        parameters: parameters(json),
-        data: Bytes::new(),
-    };
+    let TensorJson { name, datatype, shape, parameters: json, data } = message;
+    let mut tensor = Tensor { name, datatype, shape, parameters: parameters(json), data: Bytes::new() };
     check_size(&tensor, limits)?;
     let size = tensor.parameters.remove(BINARY_DATA_SIZE);
     match (data, size) {
@@ -222,25 +201,14 @@ fn check_size(tensor: &Tensor, limits: &DecodeLimits) -> Result<(), OipError> {
         return Err(OipError::malformed("a tensor has an empty name"));
     }
     let of_tensor = |what: &str| format!("{what} of tensor `{}`", quote(&tensor.name));
-    check_count(
-        &of_tensor("the number of dimensions"),
-        tensor.shape.len(),
-        limits.max_json_depth,
-    )?;
+    check_count(&of_tensor("the number of dimensions"), tensor.shape.len(), limits.max_json_depth)?;
     let count = usize::try_from(tensor.checked_count()?).unwrap_or(usize::MAX);
-    check_count(
-        &of_tensor("the number of elements"),
-        count,
-        limits.max_elements_per_tensor,
-    )
+    check_count(&of_tensor("the number of elements"), count, limits.max_elements_per_tensor)
 }
 
 fn check_count(what: &str, count: usize, limit: usize) -> Result<(), OipError> {
     if count > limit {
-        return Err(OipError::Limit {
-            what: what.to_owned(),
-            limit,
-        });
+        return Err(OipError::Limit { what: what.to_owned(), limit });
     }
     Ok(())
 }
@@ -253,10 +221,7 @@ fn take_raw(name: &str, size: &Parameter, raw: Option<&mut Bytes>) -> Result<Byt
         return Err(OipError::tensor(name, reason));
     };
     if size > raw.len() {
-        let reason = format!(
-            "`binary_data_size` is {size}, but only {} bytes are left in the body",
-            raw.len()
-        );
+        let reason = format!("`binary_data_size` is {size}, but only {} bytes are left in the body", raw.len());
         return Err(OipError::tensor(name, reason));
     }
     Ok(raw.split_to(size))

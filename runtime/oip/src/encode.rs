@@ -33,11 +33,7 @@ pub struct Encoded {
 impl Encoded {
     /// The media type to send the body under.
     pub fn content_type(&self) -> &'static str {
-        if self.json_length.is_some() {
-            "application/octet-stream"
-        } else {
-            "application/json"
-        }
+        if self.json_length.is_some() { "application/octet-stream" } else { "application/json" }
     }
 }
 
@@ -64,19 +60,12 @@ impl OutputEncodings {
 
     /// The same encoding for every output.
     pub fn all(encoding: Encoding) -> Self {
-        OutputEncodings {
-            binary_by_default: encoding == Encoding::Binary,
-            binary_by_name: BTreeMap::new(),
-        }
+        OutputEncodings { binary_by_default: encoding == Encoding::Binary, binary_by_name: BTreeMap::new() }
     }
 
     /// How this output is wanted.
     pub fn encoding(&self, output: &str) -> Encoding {
-        let binary = self
-            .binary_by_name
-            .get(output)
-            .copied()
-            .unwrap_or(self.binary_by_default);
+        let binary = self.binary_by_name.get(output).copied().unwrap_or(self.binary_by_default);
         if binary { Encoding::Binary } else { Encoding::Json }
     }
 }
@@ -128,10 +117,7 @@ fn no_parameters(parameters: &Parameters) -> bool {
 
 impl<'a> From<&'a RequestedOutput> for OutputJson<'a> {
     fn from(output: &'a RequestedOutput) -> Self {
-        OutputJson {
-            name: &output.name,
-            parameters: &output.parameters,
-        }
+        OutputJson { name: &output.name, parameters: &output.parameters }
     }
 }
 
@@ -143,11 +129,7 @@ pub fn encode_request(request: &InferRequest, encoding: Encoding) -> Result<Enco
     let json = RequestJson {
         id: request.id.as_deref(),
         parameters: &request.parameters,
-        inputs: request
-            .inputs
-            .iter()
-            .map(|input| tensor_json(input, encoding))
-            .collect::<Result<_, _>>()?,
+        inputs: request.inputs.iter().map(|input| tensor_json(input, encoding)).collect::<Result<_, _>>()?,
         outputs: request.outputs.iter().map(OutputJson::from).collect(),
     };
     write(&json, &request.inputs, |_| encoding)
@@ -158,10 +140,7 @@ pub fn encode_request(request: &InferRequest, encoding: Encoding) -> Result<Enco
 /// # Errors
 /// As in `encode_request`, for an output.
 pub fn encode_response(response: &InferResponse, encodings: &OutputEncodings) -> Result<Encoded, OipError> {
-    let outputs = response
-        .outputs
-        .iter()
-        .map(|output| tensor_json(output, encodings.encoding(&output.name)));
+    let outputs = response.outputs.iter().map(|output| tensor_json(output, encodings.encoding(&output.name)));
     let json = ResponseJson {
         id: response.id.as_deref(),
         model_name: &response.model_name,
@@ -188,9 +167,7 @@ fn tensor_json(tensor: &Tensor, encoding: Encoding) -> Result<TensorJson<'_>, Oi
         }
         Encoding::Binary => {
             let size = i64::try_from(tensor.data.len()).unwrap_or(i64::MAX);
-            json.parameters
-                .to_mut()
-                .insert(BINARY_DATA_SIZE.to_owned(), Parameter::Int(size));
+            json.parameters.to_mut().insert(BINARY_DATA_SIZE.to_owned(), Parameter::Int(size));
         }
     }
     Ok(json)
@@ -209,8 +186,5 @@ fn write(
     for tensor in raw() {
         body.extend_from_slice(&tensor.data);
     }
-    Ok(Encoded {
-        body: Bytes::from(body),
-        json_length,
-    })
+    Ok(Encoded { body: Bytes::from(body), json_length })
 }

@@ -51,17 +51,11 @@ impl OipError {
     }
 
     pub(crate) fn tensor(name: &str, reason: impl Into<String>) -> Self {
-        OipError::Tensor {
-            tensor: quote(name),
-            reason: reason.into(),
-        }
+        OipError::Tensor { tensor: quote(name), reason: reason.into() }
     }
 
     pub(crate) fn unencodable(name: &str, reason: impl Into<String>) -> Self {
-        OipError::Unencodable {
-            tensor: quote(name),
-            reason: reason.into(),
-        }
+        OipError::Unencodable { tensor: quote(name), reason: reason.into() }
     }
 }
 

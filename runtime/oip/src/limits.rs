@@ -13,10 +13,6 @@ pub struct DecodeLimits {
 
 impl Default for DecodeLimits {
     fn default() -> Self {
-        DecodeLimits {
-            max_tensors: 256,
-            max_elements_per_tensor: 1 << 24,
-            max_json_depth: 32,
-        }
+        DecodeLimits { max_tensors: 256, max_elements_per_tensor: 1 << 24, max_json_depth: 32 }
     }
 }

@@ -102,20 +102,11 @@ mod tests {
 
     #[test]
     fn the_protocols_paths() {
-        let infer = Operation::Infer {
-            model: "m".into(),
-            version: None,
-        };
+        let infer = Operation::Infer { model: "m".into(), version: None };
         assert_eq!(parse("/v2/models/m/infer"), Some(infer));
-        let versioned = Operation::ModelReady {
-            model: "m".into(),
-            version: Some("1".into()),
-        };
+        let versioned = Operation::ModelReady { model: "m".into(), version: Some("1".into()) };
         assert_eq!(parse("/v2/models/m/versions/1/ready"), Some(versioned));
-        let metadata = Operation::ModelMetadata {
-            model: "a b".into(),
-            version: None,
-        };
+        let metadata = Operation::ModelMetadata { model: "a b".into(), version: None };
         assert_eq!(parse("/v2/models/a%20b"), Some(metadata));
         assert_eq!(parse("/v2"), Some(Operation::ServerMetadata));
         assert_eq!(parse("/v2/health/live"), Some(Operation::Live));

@@ -74,12 +74,8 @@ pub fn wrap(tensor: &Tensor, key: &str, tenant: &str, jwe: &str) -> Tensor {
     sealed.parameters.clone_from(&tensor.parameters);
     sealed.parameters.insert(SEALED.to_owned(), key.into());
     sealed.parameters.insert(TENANT.to_owned(), tenant.into());
-    sealed
-        .parameters
-        .insert(DATATYPE.to_owned(), tensor.datatype.as_str().into());
-    sealed
-        .parameters
-        .insert(SHAPE.to_owned(), Dimensions(&tensor.shape).to_string().into());
+    sealed.parameters.insert(DATATYPE.to_owned(), tensor.datatype.as_str().into());
+    sealed.parameters.insert(SHAPE.to_owned(), Dimensions(&tensor.shape).to_string().into());
     sealed
 }
 
@@ -97,9 +93,7 @@ pub fn parse(tensor: &Tensor) -> Result<Option<SealedTensor<'_>>, OipError> {
     let shape = text(SHAPE).and_then(dimensions);
     Ok(Some(SealedTensor {
         name: &tensor.name,
-        key: key
-            .as_str()
-            .ok_or_else(|| wrong("parameter `forebay_sealed` must be a string"))?,
+        key: key.as_str().ok_or_else(|| wrong("parameter `forebay_sealed` must be a string"))?,
         tenant: text(TENANT).ok_or_else(|| wrong("parameter `forebay_tenant` must be a string"))?,
         datatype: datatype.ok_or_else(|| wrong("parameter `forebay_datatype` must name a datatype"))?,
         shape: shape.ok_or_else(|| wrong("parameter `forebay_shape` must be dimensions, such as 2,3"))?,
@@ -186,14 +180,8 @@ mod tests {
 
     #[test]
     fn a_context_binds_direction_datatype_and_shape() {
-        assert_eq!(
-            context(Direction::Input, "m", "x", Datatype::Fp32, &[2, 3]),
-            "input/m/x/FP32/2,3"
-        );
-        assert_eq!(
-            context(Direction::Output, "m", "y", Datatype::Bytes, &[]),
-            "output/m/y/BYTES/"
-        );
+        assert_eq!(context(Direction::Input, "m", "x", Datatype::Fp32, &[2, 3]), "input/m/x/FP32/2,3");
+        assert_eq!(context(Direction::Output, "m", "y", Datatype::Bytes, &[]), "output/m/y/BYTES/");
     }
 
     #[test]

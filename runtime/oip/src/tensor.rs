@@ -54,20 +54,12 @@ impl Tensor {
 
     /// A tensor of raw data, without parameters. Nothing is checked; see `validate`.
     pub fn from_raw(name: impl Into<String>, datatype: Datatype, shape: impl Into<Vec<u64>>, data: Bytes) -> Self {
-        Tensor {
-            name: name.into(),
-            datatype,
-            shape: shape.into(),
-            parameters: Parameters::new(),
-            data,
-        }
+        Tensor { name: name.into(), datatype, shape: shape.into(), parameters: Parameters::new(), data }
     }
 
     /// The product of the dimensions: 1 for a scalar, `None` if it does not fit 64 bits.
     pub fn element_count(&self) -> Option<u64> {
-        self.shape
-            .iter()
-            .try_fold(1_u64, |count, dimension| count.checked_mul(*dimension))
+        self.shape.iter().try_fold(1_u64, |count, dimension| count.checked_mul(*dimension))
     }
 
     /// The elements of a BYTES tensor in order, borrowed from `data`.
@@ -76,15 +68,9 @@ impl Tensor {
     /// The tensor is not BYTES. A length that overruns the data comes as an error from the iterator, which then ends.
     pub fn bytes_elements(&self) -> Result<BytesElements<'_>, OipError> {
         if self.datatype == Datatype::Bytes {
-            Ok(BytesElements {
-                name: &self.name,
-                rest: &self.data,
-            })
+            Ok(BytesElements { name: &self.name, rest: &self.data })
         } else {
-            Err(OipError::tensor(
-                &self.name,
-                format!("expected BYTES, found {}", self.datatype),
-            ))
+            Err(OipError::tensor(&self.name, format!("expected BYTES, found {}", self.datatype)))
         }
     }
 
@@ -106,10 +92,7 @@ impl Tensor {
 
     pub(crate) fn checked_count(&self) -> Result<u64, OipError> {
         self.element_count().ok_or_else(|| {
-            OipError::tensor(
-                &self.name,
-                format!("the dimensions of shape {:?} multiply to over 64 bits", self.shape),
-            )
+            OipError::tensor(&self.name, format!("the dimensions of shape {:?} multiply to over 64 bits", self.shape))
         })
     }
 
@@ -118,12 +101,8 @@ impl Tensor {
         if expected == self.data.len() as u128 {
             return Ok(());
         }
-        let reason = format!(
-            "{} of shape {:?} takes {expected} bytes, found {}",
-            self.datatype,
-            self.shape,
-            self.data.len()
-        );
+        let reason =
+            format!("{} of shape {:?} takes {expected} bytes, found {}", self.datatype, self.shape, self.data.len());
         Err(OipError::tensor(&self.name, reason))
     }
 
@@ -155,13 +134,10 @@ impl<'a> Iterator for BytesElements<'a> {
         if self.rest.is_empty() {
             return None;
         }
-        let split = self
-            .rest
-            .split_first_chunk::<LENGTH_BYTES>()
-            .and_then(|(length, rest)| {
-                let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-                rest.split_at_checked(length)
-            });
+        let split = self.rest.split_first_chunk::<LENGTH_BYTES>().and_then(|(length, rest)| {
+            let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+            rest.split_at_checked(length)
+        });
         match split {
             Some((element, rest)) => {
                 self.rest = rest;
@@ -169,10 +145,7 @@ impl<'a> Iterator for BytesElements<'a> {
             }
             None => {
                 self.rest = &[];
-                Some(Err(OipError::tensor(
-                    self.name,
-                    "an element's length runs past the end of the data",
-                )))
+                Some(Err(OipError::tensor(self.name, "an element's length runs past the end of the data")))
             }
         }
     }
@@ -206,10 +179,7 @@ mod tests {
     fn a_cut_bytes_tensor_is_refused() {
         let whole = Tensor::from_strings("t", [1], [&b"abc"[..]]);
         for end in 1..whole.data.len() {
-            let cut = Tensor {
-                data: whole.data.slice(..end),
-                ..whole.clone()
-            };
+            let cut = Tensor { data: whole.data.slice(..end), ..whole.clone() };
             assert!(cut.validate().is_err(), "{end}");
         }
     }

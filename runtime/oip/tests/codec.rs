@@ -42,10 +42,7 @@ fn a_whole_request() {
     assert_eq!(request.parameters["rate"], Parameter::Double(0.5));
     assert_eq!(request.parameters["flag"], Parameter::Bool(true));
     assert_eq!(request.inputs[0].parameters["a"], Parameter::Int(1));
-    assert_eq!(
-        request.inputs[0].data,
-        Tensor::from_f32("x", [4], &[1.0, 2.0, 3.0, 4.5]).data
-    );
+    assert_eq!(request.inputs[0].data, Tensor::from_f32("x", [4], &[1.0, 2.0, 3.0, 4.5]).data);
     assert_eq!(request.outputs[0].name, "y");
 }
 
@@ -69,72 +66,32 @@ fn envelopes_that_are_refused() {
         (r#"{"inputs":[],"parameters":{"a":null}}"#, "a parameter: a string"),
         (r#"{"inputs":[],"parameters":{"a":[1]}}"#, "a parameter: a string"),
         (r#"{"inputs":[],"parameters":{"a":18446744073709551615}}"#, "64-bit"),
-        (
-            r#"{"inputs":[],"parameters":{"binary_data_output":1}}"#,
-            "true or false",
-        ),
-        (
-            r#"{"inputs":[],"outputs":[{"name":"y"},{"name":"y"}]}"#,
-            "requested twice",
-        ),
-        (
-            r#"{"inputs":[{"name":"x","shape":[1],"datatype":"FP32"}]}"#,
-            "`data` is missing",
-        ),
-        (
-            r#"{"inputs":[{"name":"x","shape":[-1],"datatype":"FP32","data":[1]}]}"#,
-            "invalid value",
-        ),
-        (
-            r#"{"inputs":[{"name":"x","shape":[1],"datatype":"FLOAT","data":[1]}]}"#,
-            "unknown datatype",
-        ),
-        (
-            r#"{"inputs":[{"name":"","shape":[1],"datatype":"FP32","data":[1]}]}"#,
-            "empty name",
-        ),
+        (r#"{"inputs":[],"parameters":{"binary_data_output":1}}"#, "true or false"),
+        (r#"{"inputs":[],"outputs":[{"name":"y"},{"name":"y"}]}"#, "requested twice"),
+        (r#"{"inputs":[{"name":"x","shape":[1],"datatype":"FP32"}]}"#, "`data` is missing"),
+        (r#"{"inputs":[{"name":"x","shape":[-1],"datatype":"FP32","data":[1]}]}"#, "invalid value"),
+        (r#"{"inputs":[{"name":"x","shape":[1],"datatype":"FLOAT","data":[1]}]}"#, "unknown datatype"),
+        (r#"{"inputs":[{"name":"","shape":[1],"datatype":"FP32","data":[1]}]}"#, "empty name"),
     ];
     for (text, words) in cases {
         let message = decode(text).expect_err(text).to_string();
         assert!(message.contains(words), "{text}: {message}");
     }
     let twice = r#"{"name":"x","shape":[1],"datatype":"INT8","data":[1]}"#;
-    let message = decode(&format!(r#"{{"inputs":[{twice},{twice}]}}"#))
-        .unwrap_err()
-        .to_string();
+    let message = decode(&format!(r#"{{"inputs":[{twice},{twice}]}}"#)).unwrap_err().to_string();
     assert_eq!(message, "tensor `x`: given twice");
     let body = Bytes::from_static(b"{\"inputs\":[],\"x\":\"\xff\"}");
-    assert!(
-        decode_request(&body, None, &DecodeLimits::default())
-            .unwrap_err()
-            .to_string()
-            .contains("UTF-8")
-    );
+    assert!(decode_request(&body, None, &DecodeLimits::default()).unwrap_err().to_string().contains("UTF-8"));
 }
 
 #[test]
 fn elements_at_the_edge_of_their_range() {
     assert_eq!(&input("INT8", "[2]", "[-128,127]").unwrap().data[..], [0x80, 0x7f]);
-    assert_eq!(
-        &input("UINT64", "[1]", "[18446744073709551615]").unwrap().data[..],
-        [0xff; 8]
-    );
-    assert_eq!(
-        input("INT64", "[1]", "[-9223372036854775808]").unwrap().data[..],
-        i64::MIN.to_le_bytes()
-    );
-    assert_eq!(
-        input("FP32", "[1]", "[3.4028235e38]").unwrap().data[..],
-        f32::MAX.to_le_bytes()
-    );
-    assert_eq!(
-        input("FP64", "[1]", "[5e-324]").unwrap().data[..],
-        5e-324_f64.to_le_bytes()
-    );
-    assert_eq!(
-        input("FP32", "[1]", "[-0.0]").unwrap().data[..],
-        (-0.0_f32).to_le_bytes()
-    );
+    assert_eq!(&input("UINT64", "[1]", "[18446744073709551615]").unwrap().data[..], [0xff; 8]);
+    assert_eq!(input("INT64", "[1]", "[-9223372036854775808]").unwrap().data[..], i64::MIN.to_le_bytes());
+    assert_eq!(input("FP32", "[1]", "[3.4028235e38]").unwrap().data[..], f32::MAX.to_le_bytes());
+    assert_eq!(input("FP64", "[1]", "[5e-324]").unwrap().data[..], 5e-324_f64.to_le_bytes());
+    assert_eq!(input("FP32", "[1]", "[-0.0]").unwrap().data[..], (-0.0_f32).to_le_bytes());
     assert_eq!(&input("BOOL", "[2]", "[true,false]").unwrap().data[..], [1, 0]);
 }
 
@@ -143,10 +100,7 @@ fn an_fp32_is_rounded_once() {
     // Halfway between two FP32 values when read as FP64 first, but above the middle as written.
     let text = "1.00000017881393432617187500000000000000001";
     let expected: f32 = text.parse().unwrap();
-    assert_eq!(
-        input("FP32", "[1]", &format!("[{text}]")).unwrap().data[..],
-        expected.to_le_bytes()
-    );
+    assert_eq!(input("FP32", "[1]", &format!("[{text}]")).unwrap().data[..], expected.to_le_bytes());
 }
 
 #[test]
@@ -177,10 +131,7 @@ fn elements_that_are_refused() {
     ];
     for (datatype, element) in cases {
         let message = refusal(datatype, "[1]", &format!("[{element}]"));
-        assert!(
-            message.starts_with("tensor `x`: element 0 is not "),
-            "{datatype} {element}: {message}"
-        );
+        assert!(message.starts_with("tensor `x`: element 0 is not "), "{datatype} {element}: {message}");
     }
     for datatype in ["FP16", "BF16"] {
         assert!(refusal(datatype, "[1]", "[1]").contains("binary tensor data extension"));
@@ -196,14 +147,8 @@ fn shapes_and_nesting() {
     input("INT8", "[0]", "[]").unwrap();
     input("INT8", "[2,0]", "[[],[]]").unwrap();
     input("INT8", "[4]", "[[1,2],[3,4]]").unwrap();
-    assert_eq!(
-        refusal("INT8", "[3]", "[1,2]"),
-        "tensor `x`: shape [3] calls for 3 elements, found 2"
-    );
-    assert_eq!(
-        refusal("INT8", "[1]", "[1,2]"),
-        "tensor `x`: the shape calls for 1 elements, found more"
-    );
+    assert_eq!(refusal("INT8", "[3]", "[1,2]"), "tensor `x`: shape [3] calls for 3 elements, found 2");
+    assert_eq!(refusal("INT8", "[1]", "[1,2]"), "tensor `x`: the shape calls for 1 elements, found more");
     assert!(refusal("INT8", "[2,2]", "[[1],[2,3,4]]").contains("dimension 1 of the shape is 2"));
     assert!(refusal("INT8", "[2,2]", "[[1,2,3,4]]").contains("dimension 1 of the shape is 2"));
     for uneven in ["[1,[2]]", "[[1],2]", "[[1],[[2]]]"] {
@@ -234,11 +179,7 @@ fn raw_tensors_share_the_bodys_memory() {
     let request = decode_request(&body, Some(json.len()), &DecodeLimits::default()).unwrap();
     assert_eq!(request.inputs[0].data.as_ptr(), body[json.len()..].as_ptr());
     assert!(request.inputs[0].parameters.is_empty());
-    let texts: Vec<_> = request.inputs[2]
-        .bytes_elements()
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
+    let texts: Vec<_> = request.inputs[2].bytes_elements().unwrap().map(Result::unwrap).collect();
     assert_eq!(texts, [&b"x"[..], b""]);
 }
 
@@ -262,12 +203,7 @@ fn raw_bodies_that_are_refused() {
         let message = decode_binary(&raw(size, data), body).expect_err(words).to_string();
         assert!(message.contains(words), "{size}{data}: {message}");
     }
-    assert!(
-        decode(&raw("4", ""))
-            .unwrap_err()
-            .to_string()
-            .contains("no Inference-Header-Content-Length")
-    );
+    assert!(decode(&raw("4", "")).unwrap_err().to_string().contains("no Inference-Header-Content-Length"));
     let body = Bytes::from_static(b"{}");
     for (length, words) in [(0, "not supported"), (3, "but the body has 2 bytes")] {
         let error = decode_request(&body, Some(length), &DecodeLimits::default()).unwrap_err();
@@ -294,20 +230,12 @@ fn responses_are_compact_and_in_order() {
 fn each_output_comes_as_it_was_asked_for() {
     let mut request = InferRequest::default();
     request.parameters.insert("binary_data_output".into(), true.into());
-    request.outputs.push(RequestedOutput {
-        name: "j".into(),
-        parameters: [("binary_data".into(), false.into())].into(),
-    });
+    request
+        .outputs
+        .push(RequestedOutput { name: "j".into(), parameters: [("binary_data".into(), false.into())].into() });
     let encodings = OutputEncodings::of(&request);
-    let outputs = vec![
-        Tensor::from_f32("j", [1], &[1.0]),
-        Tensor::from_f32("b", [1], &[f32::NAN]),
-    ];
-    let response = InferResponse {
-        model_name: "m".into(),
-        outputs,
-        ..InferResponse::default()
-    };
+    let outputs = vec![Tensor::from_f32("j", [1], &[1.0]), Tensor::from_f32("b", [1], &[f32::NAN])];
+    let response = InferResponse { model_name: "m".into(), outputs, ..InferResponse::default() };
     let encoded = encode_response(&response, &encodings).unwrap();
     assert_eq!(encoded.body.len(), encoded.json_length.unwrap() + 4);
     let back = decode_response(&encoded.body, encoded.json_length, &DecodeLimits::default()).unwrap();
@@ -323,15 +251,9 @@ fn what_json_cannot_express_is_refused_not_changed() {
         Tensor::from_raw("x", Datatype::Fp16, [1], Bytes::from_static(&[0, 0])),
     ];
     for tensor in tensors {
-        let request = InferRequest {
-            inputs: vec![tensor],
-            ..InferRequest::default()
-        };
+        let request = InferRequest { inputs: vec![tensor], ..InferRequest::default() };
         let error = encode_request(&request, Encoding::Json).unwrap_err();
-        assert!(
-            matches!(&error, OipError::Unencodable { reason, .. } if reason.contains("binary")),
-            "{error}"
-        );
+        assert!(matches!(&error, OipError::Unencodable { reason, .. } if reason.contains("binary")), "{error}");
         encode_request(&request, Encoding::Binary).unwrap();
     }
 }
@@ -369,43 +291,23 @@ fn data(datatype: Datatype, count: usize) -> BoxedStrategy<Vec<u8>> {
     use proptest::collection::vec;
     match datatype {
         Datatype::Bool => vec(0..2_u8, count).boxed(),
-        Datatype::Fp32 => vec(any::<f32>(), count)
-            .prop_map(|v| v.iter().flat_map(|f| f.to_le_bytes()).collect())
-            .boxed(),
-        Datatype::Fp64 => vec(any::<f64>(), count)
-            .prop_map(|v| v.iter().flat_map(|f| f.to_le_bytes()).collect())
-            .boxed(),
+        Datatype::Fp32 => {
+            vec(any::<f32>(), count).prop_map(|v| v.iter().flat_map(|f| f.to_le_bytes()).collect()).boxed()
+        }
+        Datatype::Fp64 => {
+            vec(any::<f64>(), count).prop_map(|v| v.iter().flat_map(|f| f.to_le_bytes()).collect()).boxed()
+        }
         Datatype::Bytes => vec(any::<String>(), count)
-            .prop_map(|texts| {
-                Tensor::from_strings("", [], texts.iter().map(String::as_bytes))
-                    .data
-                    .to_vec()
-            })
+            .prop_map(|texts| Tensor::from_strings("", [], texts.iter().map(String::as_bytes)).data.to_vec())
             .boxed(),
         other => vec(any::<u8>(), count * other.size_bytes().unwrap()).boxed(),
     }
 }
 
 fn request() -> impl Strategy<Value = InferRequest> {
-    let outputs = parameters().prop_map(|parameters| {
-        vec![RequestedOutput {
-            name: "y".into(),
-            parameters,
-        }]
-    });
-    (
-        proptest::option::of("[^\\x00]{1,5}"),
-        parameters(),
-        tensor("a/\"é".into()),
-        tensor("b".into()),
-        outputs,
-    )
-        .prop_map(|(id, parameters, a, b, outputs)| InferRequest {
-            id,
-            parameters,
-            inputs: vec![a, b],
-            outputs,
-        })
+    let outputs = parameters().prop_map(|parameters| vec![RequestedOutput { name: "y".into(), parameters }]);
+    (proptest::option::of("[^\\x00]{1,5}"), parameters(), tensor("a/\"é".into()), tensor("b".into()), outputs)
+        .prop_map(|(id, parameters, a, b, outputs)| InferRequest { id, parameters, inputs: vec![a, b], outputs })
 }
 
 proptest! {

@@ -65,13 +65,7 @@ fn load(engine: &Engine, name: &str, config: &str) -> Result<Plugin, Box<dyn Err
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/assets/plugins");
     let wasm = std::fs::read(folder.join(format!("{name}.wasm")))?;
     let (grants, limits) = (BTreeSet::from(Capability::ALL), CallLimits::default());
-    Ok(engine.load(PluginSpec {
-        name: name.to_owned(),
-        wasm,
-        config: config.to_owned(),
-        grants,
-        limits,
-    })?)
+    Ok(engine.load(PluginSpec { name: name.to_owned(), wasm, config: config.to_owned(), grants, limits })?)
 }
 
 async fn median(plugin: &Plugin) -> Duration {
@@ -80,10 +74,7 @@ async fn median(plugin: &Plugin) -> Duration {
     for _ in 0..BATCHES {
         let started = Instant::now();
         for _ in 0..CALLS_PER_BATCH {
-            let call = RequestCall {
-                request: request.clone(),
-                identity: identity.clone(),
-            };
+            let call = RequestCall { request: request.clone(), identity: identity.clone() };
             // A trapping plugin is timed too.
             let _ = plugin.on_request(call).await;
         }
@@ -96,16 +87,11 @@ async fn median(plugin: &Plugin) -> Duration {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let engine = Engine::new(&EngineLimits::default())?;
-    for (name, config) in [
-        ("jwt-access", r#"{"rules":[{"scopes":["infer"]}]}"#),
-        ("hostile", "ok"),
-        ("hostile", "trap"),
-    ] {
+    for (name, config) in
+        [("jwt-access", r#"{"rules":[{"scopes":["infer"]}]}"#), ("hostile", "ok"), ("hostile", "trap")]
+    {
         let plugin = load(&engine, name, config)?;
-        println!(
-            "{name:<12} {config:<38} {:>7.1} µs",
-            median(&plugin).await.as_secs_f64() * 1e6
-        );
+        println!("{name:<12} {config:<38} {:>7.1} µs", median(&plugin).await.as_secs_f64() * 1e6);
     }
     Ok(())
 }

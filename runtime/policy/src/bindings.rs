@@ -4,21 +4,8 @@
 //! they are looked up by name when it is loaded (see `load`).
 
 // The generated code is not ours to lint.
-#![allow(
-    missing_docs,
-    unreachable_pub,
-    unused_qualifications,
-    unsafe_code,
-    clippy::all,
-    clippy::pedantic
-)]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::todo
-)]
+#![allow(missing_docs, unreachable_pub, unused_qualifications, unsafe_code, clippy::all, clippy::pedantic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::todo)]
 
 wasmtime::component::bindgen!({
     path: "../../wit",

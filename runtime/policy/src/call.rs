@@ -38,17 +38,9 @@ where
     P: ComponentNamedList + Lower + Send + Sync,
     R: ComponentNamedList + Lift + Send + Sync + 'static,
 {
-    let instance = pre
-        .instantiate_async(&mut *store)
-        .await
-        .map_err(|error| failure(&error))?;
-    let function = instance
-        .get_typed_func::<P, R>(&mut *store, index)
-        .map_err(|error| failure(&error))?;
-    function
-        .call_async(&mut *store, params)
-        .await
-        .map_err(|error| failure(&error))
+    let instance = pre.instantiate_async(&mut *store).await.map_err(|error| failure(&error))?;
+    let function = instance.get_typed_func::<P, R>(&mut *store, index).map_err(|error| failure(&error))?;
+    function.call_async(&mut *store, params).await.map_err(|error| failure(&error))
 }
 
 /// Names what ended a call.

@@ -57,10 +57,7 @@ impl FromStr for Capability {
     type Err = UnknownCapability;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|c| c.as_str() == text)
-            .ok_or_else(|| UnknownCapability(text.to_owned()))
+        Self::ALL.into_iter().find(|c| c.as_str() == text).ok_or_else(|| UnknownCapability(text.to_owned()))
     }
 }
 
@@ -91,11 +88,7 @@ pub(crate) fn used_by(component: &Component) -> Result<BTreeSet<Capability>, Loa
             _ => unknown.push(name.to_owned()),
         }
     }
-    if unknown.is_empty() {
-        Ok(used)
-    } else {
-        Err(LoadError::UnknownImports(unknown))
-    }
+    if unknown.is_empty() { Ok(used) } else { Err(LoadError::UnknownImports(unknown)) }
 }
 
 enum Interface {
@@ -130,20 +123,9 @@ mod tests {
 
     #[test]
     fn only_this_version_of_the_contract_is_known() {
-        assert!(matches!(
-            interface("forebay:policy/http@0.1.0"),
-            Some(Interface::Capability(Capability::Http))
-        ));
-        assert!(matches!(
-            interface("forebay:policy/types@0.1.7"),
-            Some(Interface::Types)
-        ));
-        for other in [
-            "forebay:policy/http@0.2.0",
-            "forebay:policy/http",
-            "wasi:clocks/monotonic-clock@0.2.0",
-            "http",
-        ] {
+        assert!(matches!(interface("forebay:policy/http@0.1.0"), Some(Interface::Capability(Capability::Http))));
+        assert!(matches!(interface("forebay:policy/types@0.1.7"), Some(Interface::Types)));
+        for other in ["forebay:policy/http@0.2.0", "forebay:policy/http", "wasi:clocks/monotonic-clock@0.2.0", "http"] {
             assert!(interface(other).is_none(), "{other}");
         }
     }

@@ -87,14 +87,10 @@ impl HeadEdits {
     /// What a field reads as after these edits: none when they do not touch it, otherwise its value or its
     /// absence.
     pub(crate) fn overlay(&self, name: &str) -> Option<Option<&[u8]>> {
-        self.0
-            .iter()
-            .rev()
-            .find(|edit| edit.name().as_str() == name)
-            .map(|edit| match edit {
-                HeadEdit::Set(_, value) => Some(value.as_bytes()),
-                HeadEdit::Remove(_) => None,
-            })
+        self.0.iter().rev().find(|edit| edit.name().as_str() == name).map(|edit| match edit {
+            HeadEdit::Set(_, value) => Some(value.as_bytes()),
+            HeadEdit::Remove(_) => None,
+        })
     }
 }
 
@@ -105,11 +101,7 @@ pub(crate) fn editable(head: Head, name: &str) -> Result<HeaderName, String> {
     let fixed = FIXED.contains(&parsed.as_str())
         || parsed.as_str().starts_with(OWN_PREFIX)
         || (head == Head::Response && parsed == http::header::CONTENT_ENCODING);
-    if fixed {
-        Err(format!("the field `{parsed}` is not a plugin's to set or remove"))
-    } else {
-        Ok(parsed)
-    }
+    if fixed { Err(format!("the field `{parsed}` is not a plugin's to set or remove")) } else { Ok(parsed) }
 }
 
 /// Checks the value of a field. The value itself may be confidential, so the message does not repeat it.

@@ -53,14 +53,7 @@ impl Engine {
         let mut linker = Linker::new(&engine);
         host::add_to_linker(&mut linker).map_err(failed)?;
         let ticker = Ticker::start(engine.weak()).map_err(|error| PolicyError::Engine(error.to_string()))?;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                engine,
-                linker,
-                limits: limits.clone(),
-                _ticker: ticker,
-            }),
-        })
+        Ok(Self { shared: Arc::new(Shared { engine, linker, limits: limits.clone(), _ticker: ticker }) })
     }
 
     /// Compiles a plugin, checks what it imports against what it is granted, runs its `configure` and keeps

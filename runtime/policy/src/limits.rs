@@ -27,10 +27,7 @@ pub struct EngineLimits {
 
 impl Default for EngineLimits {
     fn default() -> Self {
-        Self {
-            instances: 1_000,
-            memory_bytes: 64 * 1024 * 1024,
-        }
+        Self { instances: 1_000, memory_bytes: 64 * 1024 * 1024 }
     }
 }
 

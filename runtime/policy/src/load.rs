@@ -43,15 +43,11 @@ pub(crate) fn load(shared: &Arc<Shared>, spec: PluginSpec) -> Result<Plugin, Loa
     let thread = std::thread::Builder::new()
         .name("forebay-load".to_owned())
         .spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .build()
-                .map_err(internal)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(internal)?;
             runtime.block_on(load_here(&shared, spec))
         })
         .map_err(internal)?;
-    thread
-        .join()
-        .unwrap_or_else(|_| Err(LoadError::Internal("the component broke the loader".to_owned())))
+    thread.join().unwrap_or_else(|_| Err(LoadError::Internal("the component broke the loader".to_owned())))
 }
 
 async fn load_here(shared: &Arc<Shared>, spec: PluginSpec) -> Result<Plugin, LoadError> {
@@ -77,44 +73,24 @@ async fn load_here(shared: &Arc<Shared>, spec: PluginSpec) -> Result<Plugin, Loa
     let pre = shared
         .linker
         .instantiate_pre(&component)
-        .map_err(|error| LoadError::Signature {
-            item: "imports".to_owned(),
-            reason: format!("{error:#}"),
-        })?;
+        .map_err(|error| LoadError::Signature { item: "imports".to_owned(), reason: format!("{error:#}") })?;
     let trial = CallState::new(Arc::clone(&name), None, Subject::default(), Arc::clone(&limits));
     let mut store = call::store(&shared.engine, trial, limits.configure_deadline);
-    let instance = pre
-        .instantiate_async(&mut store)
-        .await
-        .map_err(|error| LoadError::Configure(call::failure(&error)))?;
+    let instance =
+        pre.instantiate_async(&mut store).await.map_err(|error| LoadError::Configure(call::failure(&error)))?;
     check_hooks(&mut store, &instance, &hooks)?;
 
-    Ok(Plugin {
-        inner: Arc::new(Inner {
-            name,
-            digest,
-            imports,
-            limits,
-            pre,
-            hooks,
-            shared: Arc::clone(shared),
-        }),
-    })
+    Ok(Plugin { inner: Arc::new(Inner { name, digest, imports, limits, pre, hooks, shared: Arc::clone(shared) }) })
 }
 
 fn check_sizes(shared: &Shared, spec: &PluginSpec) -> Result<(), LoadError> {
     if spec.wasm.len() > MAX_COMPONENT_BYTES {
-        return Err(LoadError::TooLarge {
-            bytes: spec.wasm.len(),
-            limit: MAX_COMPONENT_BYTES,
-        });
+        return Err(LoadError::TooLarge { bytes: spec.wasm.len(), limit: MAX_COMPONENT_BYTES });
     }
     let most = shared.limits.memory_bytes;
     if spec.limits.memory_bytes > most {
         let asked = spec.limits.memory_bytes;
-        return Err(LoadError::BadLimits(format!(
-            "memory_bytes is {asked}, the engine allows {most}"
-        )));
+        return Err(LoadError::BadLimits(format!("memory_bytes is {asked}, the engine allows {most}")));
     }
     Ok(())
 }
@@ -128,10 +104,7 @@ fn granted(component: &Component, grants: &BTreeSet<Capability>) -> Result<BTree
     if used.is_subset(grants) {
         return Ok(used);
     }
-    Err(LoadError::NotGranted {
-        needs: used.into_iter().collect(),
-        granted: grants.iter().copied().collect(),
-    })
+    Err(LoadError::NotGranted { needs: used.into_iter().collect(), granted: grants.iter().copied().collect() })
 }
 
 fn hooks(component: &Component) -> Result<Hooks, LoadError> {
@@ -142,11 +115,7 @@ fn hooks(component: &Component) -> Result<Hooks, LoadError> {
         r#return: find(Phase::Return),
         response: find(Phase::Response),
     };
-    if Phase::ALL.into_iter().any(|phase| hooks.phases().has(phase)) {
-        Ok(hooks)
-    } else {
-        Err(LoadError::NoHooks)
-    }
+    if Phase::ALL.into_iter().any(|phase| hooks.phases().has(phase)) { Ok(hooks) } else { Err(LoadError::NoHooks) }
 }
 
 /// Checks the hooks' types now, so that a call never finds out.
@@ -172,10 +141,7 @@ where
     let Some(index) = index else { return Ok(()) };
     match instance.get_typed_func::<P, (Verdict,)>(store, index) {
         Ok(_) => Ok(()),
-        Err(error) => Err(LoadError::Signature {
-            item: phase.hook().to_owned(),
-            reason: format!("{error:#}"),
-        }),
+        Err(error) => Err(LoadError::Signature { item: phase.hook().to_owned(), reason: format!("{error:#}") }),
     }
 }
 

@@ -101,11 +101,7 @@ impl Plugin {
         let Some(hook) = &self.inner.hooks.request else {
             return Ok(Outcome::Continue(HeadEdits::default()));
         };
-        let subject = Subject {
-            request: Some(call.request),
-            identity: Some(call.identity),
-            ..Subject::default()
-        };
+        let subject = Subject { request: Some(call.request), identity: Some(call.identity), ..Subject::default() };
         let request = Resource::<RequestHandle>::new_borrow(THE_ONE);
         let ended = self.call(Phase::Request, hook, subject, (request,)).await?;
         Ok(map(ended, |state| state.edits))
@@ -121,8 +117,7 @@ impl Plugin {
         message: Box<dyn Message>,
         identity: Arc<dyn IdentityView>,
     ) -> Result<Outcome<Box<dyn Message>>, Failure> {
-        self.on_message(Phase::Forward, self.inner.hooks.forward.as_ref(), message, identity)
-            .await
+        self.on_message(Phase::Forward, self.inner.hooks.forward.as_ref(), message, identity).await
     }
 
     /// Calls `on-return` for the answer to a message, before it is stored. As [`Plugin::on_forward`].
@@ -134,8 +129,7 @@ impl Plugin {
         message: Box<dyn Message>,
         identity: Arc<dyn IdentityView>,
     ) -> Result<Outcome<Box<dyn Message>>, Failure> {
-        self.on_message(Phase::Return, self.inner.hooks.r#return.as_ref(), message, identity)
-            .await
+        self.on_message(Phase::Return, self.inner.hooks.r#return.as_ref(), message, identity).await
     }
 
     /// Calls `on-response` for what is about to go to the client.
@@ -152,12 +146,7 @@ impl Plugin {
             return Ok(Outcome::Continue((HeadEdits::default(), message)));
         };
         let handle = message.as_ref().map(|_| Resource::<MessageHandle>::new_borrow(THE_ONE));
-        let subject = Subject {
-            response: Some(head),
-            identity: Some(identity),
-            message,
-            ..Subject::default()
-        };
+        let subject = Subject { response: Some(head), identity: Some(identity), message, ..Subject::default() };
         let response = Resource::<ResponseHandle>::new_borrow(THE_ONE);
         let ended = self.call(Phase::Response, hook, subject, (response, handle)).await?;
         Ok(map(ended, |state| (state.edits, state.subject.message)))
@@ -173,11 +162,7 @@ impl Plugin {
         let Some(hook) = hook else {
             return Ok(Outcome::Continue(message));
         };
-        let subject = Subject {
-            message: Some(message),
-            identity: Some(identity),
-            ..Subject::default()
-        };
+        let subject = Subject { message: Some(message), identity: Some(identity), ..Subject::default() };
         let handle = Resource::<MessageHandle>::new_borrow(THE_ONE);
         match self.call(phase, hook, subject, (handle,)).await? {
             Outcome::Answer(answer) => Ok(Outcome::Answer(answer)),

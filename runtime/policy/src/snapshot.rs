@@ -35,15 +35,8 @@ pub(crate) async fn configure(
     // From here on the host reads the guest's state, by functions that wizer added.
     store.epoch_deadline_callback(|_| Ok(UpdateDeadline::Continue(1)));
     store.set_hostcall_fuel(usize::MAX);
-    let mut state = Configured {
-        store: &mut store,
-        instance,
-        broken: None,
-    };
-    let snapshot = wizer
-        .snapshot_component(&context, &mut state)
-        .await
-        .map_err(unsnapshottable)?;
+    let mut state = Configured { store: &mut store, instance, broken: None };
+    let snapshot = wizer.snapshot_component(&context, &mut state).await.map_err(unsnapshottable)?;
     match state.broken {
         None => Ok(snapshot),
         Some(error) => Err(unsnapshottable(error)),
@@ -53,10 +46,7 @@ pub(crate) async fn configure(
 async fn run(store: &mut Store<CallState>, instance: &Instance, config: &str) -> Result<(), LoadError> {
     let configure = instance
         .get_typed_func::<(&str,), (Result<(), String>,)>(&mut *store, "configure")
-        .map_err(|error| LoadError::Signature {
-            item: "configure".to_owned(),
-            reason: format!("{error:#}"),
-        })?;
+        .map_err(|error| LoadError::Signature { item: "configure".to_owned(), reason: format!("{error:#}") })?;
     let (result,) = configure
         .call_async(&mut *store, (config,))
         .await
@@ -97,14 +87,8 @@ impl Configured<'_> {
     {
         let missing = || wasmtime::Error::msg("the instrumented component has no accessor");
         let store = &mut *self.store;
-        let outer = self
-            .instance
-            .get_export_index(&mut *store, None, instance)
-            .ok_or_else(missing)?;
-        let inner = self
-            .instance
-            .get_export_index(&mut *store, Some(&outer), function)
-            .ok_or_else(missing)?;
+        let outer = self.instance.get_export_index(&mut *store, None, instance).ok_or_else(missing)?;
+        let inner = self.instance.get_export_index(&mut *store, Some(&outer), function).ok_or_else(missing)?;
         let accessor = self.instance.get_typed_func::<(), (R,)>(&mut *store, inner)?;
         Ok(accessor.call_async(&mut *store, ()).await?.0)
     }

@@ -119,10 +119,7 @@ impl CallState {
             return Err(Stop::BadVerdict(format!("more than {} edits", self.limits.edits)));
         }
         if self.edit_bytes > self.limits.edit_bytes {
-            return Err(Stop::BadVerdict(format!(
-                "more than {} bytes of edits",
-                self.limits.edit_bytes
-            )));
+            return Err(Stop::BadVerdict(format!("more than {} bytes of edits", self.limits.edit_bytes)));
         }
         Ok(())
     }
@@ -132,19 +129,11 @@ impl ResourceLimiter for CallState {
     /// Fails the call instead of the growth: a guest that cannot get memory aborts anyway, and so the
     /// failure has its true name.
     fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        if desired > self.limits.memory_bytes {
-            Err(Stop::Memory.into())
-        } else {
-            Ok(true)
-        }
+        if desired > self.limits.memory_bytes { Err(Stop::Memory.into()) } else { Ok(true) }
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        if desired > TABLE_ELEMENTS {
-            Err(Stop::Memory.into())
-        } else {
-            Ok(true)
-        }
+        if desired > TABLE_ELEMENTS { Err(Stop::Memory.into()) } else { Ok(true) }
     }
 }
 
@@ -158,46 +147,25 @@ mod tests {
 
     #[test]
     fn host_calls_end_at_their_limit_and_never_begin_in_configure() {
-        let mut state = state(CallLimits {
-            host_calls: 2,
-            ..CallLimits::default()
-        });
-        assert_eq!(
-            (state.charge(), state.charge(), state.charge()),
-            (Ok(()), Ok(()), Err(Stop::HostCalls))
-        );
+        let mut state = state(CallLimits { host_calls: 2, ..CallLimits::default() });
+        assert_eq!((state.charge(), state.charge(), state.charge()), (Ok(()), Ok(()), Err(Stop::HostCalls)));
         state.phase = None;
         assert!(matches!(state.charge(), Err(Stop::NotHere(_))));
     }
 
     #[test]
     fn edits_are_bounded_in_number_and_in_bytes() {
-        let mut few = state(CallLimits {
-            edits: 1,
-            ..CallLimits::default()
-        });
+        let mut few = state(CallLimits { edits: 1, ..CallLimits::default() });
         assert_eq!(few.set_header(Head::Request, "x-a", b"1"), Ok(()));
-        assert!(matches!(
-            few.remove_header(Head::Request, "x-a"),
-            Err(Stop::BadVerdict(_))
-        ));
-        let mut small = state(CallLimits {
-            edit_bytes: 8,
-            ..CallLimits::default()
-        });
-        assert!(matches!(
-            small.set_header(Head::Request, "x-a", b"123456"),
-            Err(Stop::BadVerdict(_))
-        ));
+        assert!(matches!(few.remove_header(Head::Request, "x-a"), Err(Stop::BadVerdict(_))));
+        let mut small = state(CallLimits { edit_bytes: 8, ..CallLimits::default() });
+        assert!(matches!(small.set_header(Head::Request, "x-a", b"123456"), Err(Stop::BadVerdict(_))));
         assert!(small.edits.is_empty());
     }
 
     #[test]
     fn log_lines_past_the_limit_are_counted() {
-        let mut state = state(CallLimits {
-            log_lines: 1,
-            ..CallLimits::default()
-        });
+        let mut state = state(CallLimits { log_lines: 1, ..CallLimits::default() });
         assert!(state.charge_log_line());
         assert!(!state.charge_log_line());
         assert!(!state.charge_log_line());
@@ -206,10 +174,7 @@ mod tests {
 
     #[test]
     fn memory_and_tables_end_at_their_limits() {
-        let mut state = state(CallLimits {
-            memory_bytes: 1 << 16,
-            ..CallLimits::default()
-        });
+        let mut state = state(CallLimits { memory_bytes: 1 << 16, ..CallLimits::default() });
         assert!(state.memory_growing(0, 1 << 16, None).is_ok());
         assert!(state.memory_growing(0, 1 << 17, None).is_err());
         assert!(state.table_growing(0, TABLE_ELEMENTS + 1, None).is_err());

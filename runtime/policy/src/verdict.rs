@@ -47,16 +47,10 @@ pub(crate) fn check(verdict: types::Verdict) -> Result<Option<Answer>, Failure> 
 
 fn check_answer(answer: types::Answer) -> Result<Answer, String> {
     if !(200..=599).contains(&answer.status) || matches!(answer.status, 204 | 205 | 304) {
-        return Err(format!(
-            "{} is not a status that a plugin may answer with",
-            answer.status
-        ));
+        return Err(format!("{} is not a status that a plugin may answer with", answer.status));
     }
     if answer.detail.len() > MAX_DETAIL_BYTES {
-        return Err(format!(
-            "the detail has {} bytes, more than {MAX_DETAIL_BYTES}",
-            answer.detail.len()
-        ));
+        return Err(format!("the detail has {} bytes, more than {MAX_DETAIL_BYTES}", answer.detail.len()));
     }
     if answer.detail.contains(char::is_control) {
         return Err("the detail has control characters".to_owned());
@@ -65,26 +59,16 @@ fn check_answer(answer: types::Answer) -> Result<Answer, String> {
         return Err("the problem is not a slug".to_owned());
     }
     let headers = check_headers(&answer.headers)?;
-    Ok(Answer {
-        status: answer.status,
-        problem: answer.problem,
-        detail: answer.detail,
-        headers,
-    })
+    Ok(Answer { status: answer.status, problem: answer.problem, detail: answer.detail, headers })
 }
 
 fn check_headers(headers: &[types::Header]) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
     if headers.len() > MAX_HEADERS {
-        return Err(format!(
-            "the answer has {} header fields, more than {MAX_HEADERS}",
-            headers.len()
-        ));
+        return Err(format!("the answer has {} header fields, more than {MAX_HEADERS}", headers.len()));
     }
     let bytes: usize = headers.iter().map(|h| h.name.len() + h.value.len()).sum();
     if bytes > MAX_HEADER_BYTES {
-        return Err(format!(
-            "the answer's header fields have {bytes} bytes, more than {MAX_HEADER_BYTES}"
-        ));
+        return Err(format!("the answer's header fields have {bytes} bytes, more than {MAX_HEADER_BYTES}"));
     }
     headers
         .iter()
@@ -99,9 +83,7 @@ fn check_headers(headers: &[types::Header]) -> Result<Vec<(HeaderName, HeaderVal
 fn is_slug(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= MAX_SLUG_BYTES
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 #[cfg(test)]
@@ -110,19 +92,11 @@ mod tests {
     use super::*;
 
     fn answer(status: u16) -> types::Answer {
-        types::Answer {
-            status,
-            problem: Some("forbidden".to_owned()),
-            detail: "no".to_owned(),
-            headers: Vec::new(),
-        }
+        types::Answer { status, problem: Some("forbidden".to_owned()), detail: "no".to_owned(), headers: Vec::new() }
     }
 
     fn header(name: &str, value: &str) -> types::Header {
-        types::Header {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        }
+        types::Header { name: name.to_owned(), value: value.to_owned() }
     }
 
     #[test]
@@ -137,18 +111,9 @@ mod tests {
 
     #[test]
     fn text_is_bounded_and_plain() {
-        let long = types::Answer {
-            detail: "x".repeat(MAX_DETAIL_BYTES + 1),
-            ..answer(403)
-        };
-        let split = types::Answer {
-            detail: "a\r\nb".to_owned(),
-            ..answer(403)
-        };
-        let slug = types::Answer {
-            problem: Some("../forbidden".to_owned()),
-            ..answer(403)
-        };
+        let long = types::Answer { detail: "x".repeat(MAX_DETAIL_BYTES + 1), ..answer(403) };
+        let split = types::Answer { detail: "a\r\nb".to_owned(), ..answer(403) };
+        let slug = types::Answer { problem: Some("../forbidden".to_owned()), ..answer(403) };
         for bad in [long, split, slug] {
             assert!(check_answer(bad).is_err());
         }
@@ -166,13 +131,7 @@ mod tests {
         for headers in cases {
             assert!(check_answer(types::Answer { headers, ..answer(403) }).is_err());
         }
-        let good = types::Answer {
-            headers: vec![header("WWW-Authenticate", "Bearer realm=\"x\"")],
-            ..answer(401)
-        };
-        assert_eq!(
-            check_answer(good).unwrap().headers.first().unwrap().0,
-            "www-authenticate"
-        );
+        let good = types::Answer { headers: vec![header("WWW-Authenticate", "Bearer realm=\"x\"")], ..answer(401) };
+        assert_eq!(check_answer(good).unwrap().headers.first().unwrap().0, "www-authenticate");
     }
 }

@@ -22,12 +22,7 @@ struct Contents {
 impl Catalog {
     /// A catalog that models will be added to.
     pub(crate) fn loading() -> Self {
-        Catalog {
-            current: ArcSwap::from_pointee(Contents {
-                models: BTreeMap::new(),
-                loading: true,
-            }),
-        }
+        Catalog { current: ArcSwap::from_pointee(Contents { models: BTreeMap::new(), loading: true }) }
     }
 
     /// Adds a model that is ready. Gives it back if its name is taken.
@@ -44,10 +39,7 @@ impl Catalog {
     /// Says that all models are there.
     pub(crate) fn complete(&self) {
         let contents = Contents::clone(&self.current.load());
-        self.current.store(Arc::new(Contents {
-            loading: false,
-            ..contents
-        }));
+        self.current.store(Arc::new(Contents { loading: false, ..contents }));
     }
 
     /// Whether all models are there.

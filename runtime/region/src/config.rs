@@ -101,11 +101,7 @@ fn find_mistakes(file: &RegionFile, check: &mut Check<'_>) {
     }
     if file.runtime.require_gpu && file.runtime.device == Device::Cpu {
         let hint = "set `device` to \"cuda\" or \"tensorrt\"".to_owned();
-        check.mistake(
-            "runtime.require_gpu",
-            "a GPU is required, but the device is the CPU",
-            hint,
-        );
+        check.mistake("runtime.require_gpu", "a GPU is required, but the device is the CPU", hint);
     }
     if file.runtime.sha256.as_ref().is_some_and(|digest| !is_sha256(digest)) {
         check.mistake("runtime.sha256", "must be 64 hexadecimal digits", None);
@@ -181,17 +177,7 @@ fn is_sha256(text: &str) -> bool {
 }
 
 fn believe(file: RegionFile, folder: &Path) -> RegionConfig {
-    let RegionFile {
-        name,
-        jurisdiction,
-        listen,
-        tls,
-        runtime,
-        models,
-        keys,
-        limits,
-        ..
-    } = file;
+    let RegionFile { name, jurisdiction, listen, tls, runtime, models, keys, limits, .. } = file;
     let tls = tls.map(|tls| TlsFiles {
         cert: folder.join(tls.cert),
         key: folder.join(tls.key),
@@ -211,10 +197,7 @@ fn believe(file: RegionFile, folder: &Path) -> RegionConfig {
         listen,
         tls,
         models: models.into_iter().map(model).collect(),
-        runtime: RuntimeSettings {
-            library: folder.join(runtime.library),
-            sha256: runtime.sha256,
-        },
+        runtime: RuntimeSettings { library: folder.join(runtime.library), sha256: runtime.sha256 },
         keys: keys.into_iter().map(|key| (key.name, folder.join(key.file))).collect(),
         listener: listener_limits(&limits),
         body_bytes: limits.body_bytes,
@@ -252,9 +235,7 @@ mod tests {
     "#;
 
     fn mistakes(text: &str) -> String {
-        RegionConfig::parse("region.toml", text, Path::new("/etc/forebay"))
-            .unwrap_err()
-            .to_string()
+        RegionConfig::parse("region.toml", text, Path::new("/etc/forebay")).unwrap_err().to_string()
     }
 
     #[test]
@@ -270,9 +251,8 @@ mod tests {
             } else if line.starts_with('[') {
                 in_optional_table = false;
             }
-            let key = line
-                .strip_prefix("# ")
-                .filter(|text| text.split_once(" = ").is_some_and(|(key, _)| is_label(key)));
+            let key =
+                line.strip_prefix("# ").filter(|text| text.split_once(" = ").is_some_and(|(key, _)| is_label(key)));
             (!in_optional_table).then(|| key.filter(|key| !key.starts_with("sha256")).unwrap_or(line))
         });
         let shown = shown.collect::<Vec<_>>().join("\n");
@@ -317,20 +297,10 @@ mod tests {
             body_bytes = 0
         "#;
         let found = mistakes(text);
-        let expected = [
-            "name",
-            "listen",
-            "runtime.sha256",
-            "runtime.require_gpu",
-            "models",
-            "keys[1].name",
-            "limits.body_bytes",
-        ];
+        let expected =
+            ["name", "listen", "runtime.sha256", "runtime.require_gpu", "models", "keys[1].name", "limits.body_bytes"];
         for path in expected {
-            assert!(
-                found.contains(&format!("error: {path}: ")),
-                "{path} is not in:\n{found}"
-            );
+            assert!(found.contains(&format!("error: {path}: ")), "{path} is not in:\n{found}");
         }
         assert!(found.contains("7 mistakes"), "{found}");
     }

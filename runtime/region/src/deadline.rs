@@ -29,9 +29,7 @@ pub(crate) fn lowered(deadline: Instant, received: Instant, parameters: &Paramet
     };
     let microseconds = parameter.as_int().and_then(|value| u64::try_from(value).ok());
     match microseconds {
-        None => Err(RequestError::BadRequest(
-            "parameter `timeout` must be a whole number of microseconds".to_owned(),
-        )),
+        None => Err(RequestError::BadRequest("parameter `timeout` must be a whole number of microseconds".to_owned())),
         Some(0) => Ok(deadline),
         Some(microseconds) => {
             let asked = received.checked_add(Duration::from_micros(microseconds));

@@ -76,16 +76,10 @@ impl RequestError {
             RequestError::Inference(error) if matches!(error.blame(), Blame::Operator | Blame::Internal) => {
                 Some(error.to_string())
             }
-            RequestError::Sealed {
-                error: SealError::UnknownKey(key),
-                ..
-            } => Some(format!(
-                "a request names the key `{key}`, which this region does not have"
-            )),
-            RequestError::Sealed {
-                error: error @ SealError::Internal(_),
-                ..
-            } => Some(error.to_string()),
+            RequestError::Sealed { error: SealError::UnknownKey(key), .. } => {
+                Some(format!("a request names the key `{key}`, which this region does not have"))
+            }
+            RequestError::Sealed { error: error @ SealError::Internal(_), .. } => Some(error.to_string()),
             RequestError::Answer(error) if !matches!(error, OipError::Unencodable { .. }) => {
                 Some(format!("an output is not valid: {error}"))
             }
@@ -133,9 +127,9 @@ fn sealed(tensor: &str, error: &SealError) -> Problem {
 
 fn inference(error: &InferenceError) -> Problem {
     match (error, error.blame()) {
-        (InferenceError::QueueFull { retry_after, .. }, _) => Problem::new(ProblemType::QueueFull)
-            .detail(error.to_string())
-            .retry_after(*retry_after),
+        (InferenceError::QueueFull { retry_after, .. }, _) => {
+            Problem::new(ProblemType::QueueFull).detail(error.to_string()).retry_after(*retry_after)
+        }
         (InferenceError::GpuRequired { .. }, _) => Problem::new(ProblemType::GpuUnavailable),
         (_, Blame::Client) => Problem::new(ProblemType::InvalidTensor).detail(error.to_string()),
         (_, Blame::Capacity) => Problem::new(ProblemType::ModelNotReady).detail(error.to_string()),
@@ -173,10 +167,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_says_when_to_return() {
-        let error = InferenceError::QueueFull {
-            capacity: 4,
-            retry_after: Duration::from_millis(200),
-        };
+        let error = InferenceError::QueueFull { capacity: 4, retry_after: Duration::from_millis(200) };
         let response = RequestError::Inference(error).problem().into_response();
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers().get("retry-after").unwrap(), "1");
@@ -184,9 +175,7 @@ mod tests {
 
     #[test]
     fn what_broke_inside_is_logged_and_not_told() {
-        let error = RequestError::Inference(InferenceError::Internal {
-            reason: "/srv/models/secret".into(),
-        });
+        let error = RequestError::Inference(InferenceError::Internal { reason: "/srv/models/secret".into() });
         assert!(!error.problem().to_json().contains("secret"));
         assert!(error.for_the_log().unwrap().contains("secret"));
         let client = RequestError::Inference(InferenceError::UnknownOutput { name: "z".into() });

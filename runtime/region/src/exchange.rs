@@ -107,34 +107,16 @@ mod tests {
         exchange.operation = INFER;
         end(exchange);
         let text = metrics.text(&[], true, &ListenerCounts::default()).unwrap();
-        let line = text
-            .lines()
-            .find(|line| line.starts_with("forebay_region_requests_total{"))
-            .unwrap();
-        line.split("outcome=\"")
-            .nth(1)
-            .unwrap()
-            .split('"')
-            .next()
-            .unwrap()
-            .to_owned()
+        let line = text.lines().find(|line| line.starts_with("forebay_region_requests_total{")).unwrap();
+        line.split("outcome=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
     }
 
     #[test]
     fn every_way_to_end_is_counted_once() {
-        let whole = Finish {
-            bytes: 10,
-            completed: true,
-        };
-        let cut = Finish {
-            bytes: 5,
-            completed: false,
-        };
+        let whole = Finish { bytes: 10, completed: true };
+        let cut = Finish { bytes: 5, completed: false };
         assert_eq!(outcome_of(drop), "caller-gone");
-        assert_eq!(
-            outcome_of(|mut exchange| exchange.answered(StatusCode::OK, None)),
-            "caller-gone"
-        );
+        assert_eq!(outcome_of(|mut exchange| exchange.answered(StatusCode::OK, None)), "caller-gone");
         let answered = |finish| {
             outcome_of(move |mut exchange| {
                 exchange.answered(StatusCode::OK, None);

@@ -9,26 +9,17 @@ use crate::error::RequestError;
 pub(crate) fn single_number(headers: &HeaderMap, name: &'static str) -> Result<Option<u64>, RequestError> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
-    let number = value
-        .to_str()
-        .ok()
-        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     match (number.and_then(|text| text.parse().ok()), values.next()) {
         (Some(number), None) => Ok(Some(number)),
-        _ => Err(RequestError::BadRequest(format!(
-            "header `{name}` must be one whole number"
-        ))),
+        _ => Err(RequestError::BadRequest(format!("header `{name}` must be one whole number"))),
     }
 }
 
 /// Refuses bodies under a content coding. The lengths that the protocol speaks of are of the decoded body.
 pub(crate) fn refuse_encodings(headers: &HeaderMap) -> Result<(), RequestError> {
     let identity = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if headers.get_all(CONTENT_ENCODING).iter().all(identity) {
-        Ok(())
-    } else {
-        Err(RequestError::Encoding)
-    }
+    if headers.get_all(CONTENT_ENCODING).iter().all(identity) { Ok(()) } else { Err(RequestError::Encoding) }
 }
 
 /// The trace that a request belongs to, by W3C Trace Context (`traceparent`, version 00 or later).

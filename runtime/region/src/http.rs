@@ -83,9 +83,7 @@ impl Region {
             Target::Protocol(Operation::ModelMetadata { model, version }) => {
                 let found = self.catalog.find(&model, version.as_deref())?;
                 let metadata = serde_json::to_value(found.metadata());
-                metadata
-                    .map(|value| json_answer(&value))
-                    .map_err(|error| RequestError::Internal(error.to_string()))
+                metadata.map(|value| json_answer(&value)).map_err(|error| RequestError::Internal(error.to_string()))
             }
             Target::Node => Ok(json_answer(&self.node())),
             Target::Metrics => self.metrics_text(),
@@ -128,11 +126,8 @@ impl Region {
 
     fn metrics_text(&self) -> Answer {
         let ready = self.check_ready().is_ok();
-        let text = self
-            .metrics
-            .text(&self.catalog.models(), ready, &self.listener.counts());
-        text.map(|text| respond(OPEN_METRICS, text))
-            .map_err(|error| RequestError::Internal(error.to_string()))
+        let text = self.metrics.text(&self.catalog.models(), ready, &self.listener.counts());
+        text.map(|text| respond(OPEN_METRICS, text)).map_err(|error| RequestError::Internal(error.to_string()))
     }
 }
 
@@ -179,11 +174,7 @@ fn server_metadata() -> Value {
 
 fn refuse(error: &RequestError, exchange: &mut Exchange) -> Response<ResponseBody> {
     if let Some(text) = error.for_the_log() {
-        tracing::error!(
-            trace_id = exchange.trace_id.as_deref(),
-            model = exchange.model.as_deref(),
-            "{text}"
-        );
+        tracing::error!(trace_id = exchange.trace_id.as_deref(), model = exchange.model.as_deref(), "{text}");
     }
     let problem = error.problem();
     let kind = problem.kind();
@@ -197,9 +188,7 @@ fn json_answer(value: &Value) -> Response<ResponseBody> {
 
 pub(crate) fn respond(content_type: &'static str, body: impl Into<Bytes>) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::full(body.into()));
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
@@ -227,9 +216,7 @@ mod tests {
     /// A region that has loaded all of its models, of which there are none.
     async fn region() -> Region {
         let config = RegionConfig::parse("region.toml", CONFIG, Path::new("")).unwrap();
-        let listener = forebay_http::Listener::bind(config.listen(), None, config.listener.clone())
-            .await
-            .unwrap();
+        let listener = forebay_http::Listener::bind(config.listen(), None, config.listener.clone()).await.unwrap();
         let region = Region {
             config,
             keys: Arc::default(),
@@ -243,17 +230,9 @@ mod tests {
     }
 
     async fn ask(region: &Region, method: &str, path: &str) -> (StatusCode, http::HeaderMap, String) {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .body(RequestBody::empty())
-            .unwrap();
+        let request = Request::builder().method(method).uri(path).body(RequestBody::empty()).unwrap();
         let peer = "127.0.0.1:1".parse().unwrap();
-        let connection = Arc::new(ConnectionInfo {
-            peer,
-            local: None,
-            tls: None,
-        });
+        let connection = Arc::new(ConnectionInfo { peer, local: None, tls: None });
         let (head, body) = region.handle(&connection, request).await.into_parts();
         let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
         let body = collect_bounded(body, 1 << 20, deadline).await.unwrap();
@@ -264,10 +243,7 @@ mod tests {
     async fn health_is_told_in_words_and_in_status() {
         let region = region().await;
         let (status, headers, body) = ask(&region, "GET", "/v2/health/ready").await;
-        assert_eq!(
-            (status, body.as_str()),
-            (StatusCode::OK, r#"{"live":true,"ready":true}"#)
-        );
+        assert_eq!((status, body.as_str()), (StatusCode::OK, r#"{"live":true,"ready":true}"#));
         assert_eq!(headers.get("forebay-region").unwrap(), "eu-west");
         assert_eq!(ask(&region, "GET", "/v2/health/live").await.2, r#"{"live":true}"#);
         let health: Value = serde_json::from_str(&ask(&region, "GET", NODE_PATH).await.2).unwrap();
@@ -279,16 +255,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_node_that_loads_is_alive_and_not_ready() {
-        let region = Region {
-            catalog: Catalog::loading(),
-            ..region().await
-        };
+        let region = Region { catalog: Catalog::loading(), ..region().await };
         assert_eq!(ask(&region, "GET", "/v2/health/live").await.0, StatusCode::OK);
-        for (method, path) in [
-            ("GET", "/v2/health/ready"),
-            ("GET", "/v2/models/m/ready"),
-            ("POST", "/v2/models/m/infer"),
-        ] {
+        for (method, path) in
+            [("GET", "/v2/health/ready"), ("GET", "/v2/models/m/ready"), ("POST", "/v2/models/m/infer")]
+        {
             let (status, _, body) = ask(&region, method, path).await;
             assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
             assert!(body.contains("problems/model-not-ready"), "{body}");
@@ -318,17 +289,10 @@ mod tests {
             let (_, headers, body) = ask(&region, method, path).await;
             assert_eq!(headers.get(CONTENT_TYPE).unwrap(), "application/problem+json");
             let document: Value = serde_json::from_str(&body).unwrap();
-            assert_eq!(
-                document.get("type").unwrap(),
-                &format!("https://forebay.dev/problems/{slug}"),
-                "{path}"
-            );
+            assert_eq!(document.get("type").unwrap(), &format!("https://forebay.dev/problems/{slug}"), "{path}");
             assert!(document.get("error").unwrap().is_string());
         }
-        assert_eq!(
-            ask(&region, "GET", "/v2/models/m/infer").await.1.get("allow").unwrap(),
-            "POST"
-        );
+        assert_eq!(ask(&region, "GET", "/v2/models/m/infer").await.1.get("allow").unwrap(), "POST");
     }
 
     #[tokio::test]

@@ -94,12 +94,7 @@ impl Asked {
         let wishes = sealed::take_wishes(&mut request.parameters)?;
         sealed::check_wishes(keys, &wishes)?;
         let sealed_inputs = sealed::open_inputs(keys, model, &mut request.inputs)?;
-        Ok(Asked {
-            request,
-            encodings,
-            wishes,
-            sealed_inputs,
-        })
+        Ok(Asked { request, encodings, wishes, sealed_inputs })
     }
 }
 
@@ -139,12 +134,7 @@ fn answer(encoded: Encoded, timing: &Timing, queue_depth: usize) -> Response<Res
 
 /// Where the time went, in milliseconds, as W3C Server Timing has it.
 fn server_timing(timing: &Timing) -> String {
-    let Timing {
-        queue,
-        prepare,
-        run,
-        finish,
-    } = timing;
+    let Timing { queue, prepare, run, finish } = timing;
     let mut text = String::new();
     for (name, duration) in [("queue", queue), ("prepare", prepare), ("run", run), ("finish", finish)] {
         let separator = if text.is_empty() { "" } else { ", " };

@@ -19,9 +19,8 @@ pub(crate) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0
 const NO_MODEL: &str = "unknown";
 
 /// Bounds of the histograms, in seconds: from 0.1 ms to a minute.
-const SECONDS: [f64; 16] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0,
-];
+const SECONDS: [f64; 16] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
 
 type Histograms = Family<ModelLabel, Histogram, fn() -> Histogram>;
 
@@ -69,37 +68,13 @@ impl Metrics {
             ready: Gauge::default(),
         };
         let registry = &mut metrics.registry;
-        registry.register(
-            "requests",
-            "Inferences, by model and how they ended",
-            metrics.requests.clone(),
-        );
-        registry.register(
-            "queue_depth",
-            "Inferences that wait for a session",
-            metrics.queue_depth.clone(),
-        );
-        registry.register(
-            "queue_seconds",
-            "Time spent waiting for a session",
-            metrics.queue_seconds.clone(),
-        );
-        registry.register(
-            "run_seconds",
-            "Time spent in the model's graph",
-            metrics.run_seconds.clone(),
-        );
-        registry.register(
-            "model_device",
-            "1 for the device a model was to get and got",
-            metrics.device.clone(),
-        );
+        registry.register("requests", "Inferences, by model and how they ended", metrics.requests.clone());
+        registry.register("queue_depth", "Inferences that wait for a session", metrics.queue_depth.clone());
+        registry.register("queue_seconds", "Time spent waiting for a session", metrics.queue_seconds.clone());
+        registry.register("run_seconds", "Time spent in the model's graph", metrics.run_seconds.clone());
+        registry.register("model_device", "1 for the device a model was to get and got", metrics.device.clone());
         registry.register("connections", "Open connections", metrics.connections.clone());
-        registry.register(
-            "ready",
-            "1 while all models are loaded and the node takes requests",
-            metrics.ready.clone(),
-        );
+        registry.register("ready", "1 while all models are loaded and the node takes requests", metrics.ready.clone());
         metrics
     }
 
@@ -111,12 +86,8 @@ impl Metrics {
 
     /// A model answered.
     pub(crate) fn ran(&self, model: &str, timing: &Timing) {
-        let label = ModelLabel {
-            model: model.to_owned(),
-        };
-        self.queue_seconds
-            .get_or_create(&label)
-            .observe(timing.queue.as_secs_f64());
+        let label = ModelLabel { model: model.to_owned() };
+        self.queue_seconds.get_or_create(&label).observe(timing.queue.as_secs_f64());
         self.run_seconds.get_or_create(&label).observe(timing.run.as_secs_f64());
     }
 
@@ -124,11 +95,7 @@ impl Metrics {
     pub(crate) fn loaded(&self, model: &Model) {
         let device = model.device();
         let (requested, actual) = (device.requested.as_str(), device.actual.as_str());
-        let labels = DeviceLabels {
-            model: model.name().to_owned(),
-            requested,
-            actual,
-        };
+        let labels = DeviceLabels { model: model.name().to_owned(), requested, actual };
         self.device.get_or_create(&labels).set(1);
     }
 
@@ -136,11 +103,7 @@ impl Metrics {
     pub(crate) fn text(&self, models: &[Model], ready: bool, listener: &ListenerCounts) -> Result<String, fmt::Error> {
         for model in models {
             let depth = i64::try_from(model.queue_depth()).unwrap_or(i64::MAX);
-            self.queue_depth
-                .get_or_create(&ModelLabel {
-                    model: model.name().to_owned(),
-                })
-                .set(depth);
+            self.queue_depth.get_or_create(&ModelLabel { model: model.name().to_owned() }).set(depth);
         }
         self.ready.set(i64::from(ready));
         self.connections.set(i64::try_from(listener.open).unwrap_or(i64::MAX));
@@ -163,15 +126,7 @@ mod tests {
         metrics.finished(Some("m"), "ok");
         metrics.finished(None, "model-not-found");
         let (queue, run) = (Duration::from_millis(1), Duration::from_millis(3));
-        metrics.ran(
-            "m",
-            &Timing {
-                queue,
-                prepare: Duration::ZERO,
-                run,
-                finish: Duration::ZERO,
-            },
-        );
+        metrics.ran("m", &Timing { queue, prepare: Duration::ZERO, run, finish: Duration::ZERO });
         let text = metrics.text(&[], true, &ListenerCounts::default()).unwrap();
         for line in [
             r#"forebay_region_requests_total{model="m",outcome="ok"} 1"#,

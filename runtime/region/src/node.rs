@@ -56,12 +56,7 @@ impl RegionNode {
         tracing::info!(region = region.config.name(), %local_addr, "listening");
         let serving = tokio::spawn(listener.serve(Arc::clone(&region), stop.clone()));
         let loading = Some(tokio::spawn(load_models(region)));
-        Ok(RegionNode {
-            local_addr,
-            stop,
-            loading,
-            serving,
-        })
+        Ok(RegionNode { local_addr, stop, loading, serving })
     }
 
     /// The address it listens on, with the port that was really taken.
@@ -117,9 +112,7 @@ fn tls_handle(files: &TlsFiles) -> Result<TlsHandle, RegionError> {
 }
 
 async fn load_models(region: Arc<Region>) -> Result<(), RegionError> {
-    tokio::task::spawn_blocking(move || load_models_blocking(&region))
-        .await
-        .unwrap_or_else(|error| Err(died(&error)))
+    tokio::task::spawn_blocking(move || load_models_blocking(&region)).await.unwrap_or_else(|error| Err(died(&error)))
 }
 
 fn load_models_blocking(region: &Region) -> Result<(), RegionError> {
@@ -137,10 +130,7 @@ fn load_models_blocking(region: &Region) -> Result<(), RegionError> {
             "model loaded"
         );
         region.metrics.loaded(&model);
-        region
-            .catalog
-            .add(model)
-            .map_err(|model| RegionError::SameModel(model.name().to_owned()))?;
+        region.catalog.add(model).map_err(|model| RegionError::SameModel(model.name().to_owned()))?;
     }
     region.catalog.complete();
     Ok(())

@@ -32,10 +32,7 @@ pub(crate) fn open_inputs(keys: &Keyring, model: &str, inputs: &mut [Tensor]) ->
         let context = sealed::context(Direction::Input, model, parsed.name, parsed.datatype, &parsed.shape);
         let plaintext = keys
             .open(parsed.key, parsed.tenant, &context, parsed.jwe)
-            .map_err(|error| RequestError::Sealed {
-                tensor: parsed.name.to_owned(),
-                error,
-            })?;
+            .map_err(|error| RequestError::Sealed { tensor: parsed.name.to_owned(), error })?;
         *input = sealed::restore(input, &parsed, Bytes::from(plaintext)).map_err(RequestError::Message)?;
         opened += 1;
     }
@@ -73,10 +70,7 @@ pub(crate) fn seal_outputs(
         let context = sealed::context(Direction::Output, model, &output.name, output.datatype, &output.shape);
         let jwe = keys
             .seal(key, tenant, &context, &output.data)
-            .map_err(|error| RequestError::Sealed {
-                tensor: output.name.clone(),
-                error,
-            })?;
+            .map_err(|error| RequestError::Sealed { tensor: output.name.clone(), error })?;
         *output = sealed::wrap(output, key, tenant, &jwe);
     }
     Ok(())
@@ -86,10 +80,9 @@ pub(crate) fn seal_outputs(
 pub(crate) fn check_wishes(keys: &Keyring, wishes: &Wishes) -> Result<(), RequestError> {
     match wishes.iter().find(|(_, wish)| !keys.contains(&wish.key)) {
         None => Ok(()),
-        Some((output, wish)) => Err(RequestError::Sealed {
-            tensor: output.clone(),
-            error: SealError::UnknownKey(wish.key.clone()),
-        }),
+        Some((output, wish)) => {
+            Err(RequestError::Sealed { tensor: output.clone(), error: SealError::UnknownKey(wish.key.clone()) })
+        }
     }
 }
 
@@ -125,10 +118,7 @@ mod tests {
 
     #[test]
     fn sealed_inputs_are_opened_and_others_left() {
-        let (secret, open) = (
-            Tensor::from_f32("x", [1, 2], &[1.0, 2.0]),
-            Tensor::from_f32("z", [1], &[3.0]),
-        );
+        let (secret, open) = (Tensor::from_f32("x", [1, 2], &[1.0, 2.0]), Tensor::from_f32("z", [1], &[3.0]));
         let mut inputs = [sealed_input(&secret, "m"), open.clone()];
         assert_eq!(open_inputs(&keys(), "m", &mut inputs).unwrap(), 1);
         assert_eq!(inputs, [secret, open]);
@@ -138,22 +128,14 @@ mod tests {
     fn an_input_for_another_place_or_reading_does_not_open() {
         let secret = Tensor::from_f32("x", [1, 2], &[1.0, 2.0]);
         let mut other_model = [sealed_input(&secret, "m")];
-        assert!(matches!(
-            open_inputs(&keys(), "n", &mut other_model),
-            Err(RequestError::Sealed { .. })
-        ));
-        for (name, value) in [
-            (sealed::SHAPE, "2,1"),
-            (sealed::DATATYPE, Datatype::Int32.as_str()),
-            (sealed::TENANT, "b"),
-        ] {
+        assert!(matches!(open_inputs(&keys(), "n", &mut other_model), Err(RequestError::Sealed { .. })));
+        for (name, value) in
+            [(sealed::SHAPE, "2,1"), (sealed::DATATYPE, Datatype::Int32.as_str()), (sealed::TENANT, "b")]
+        {
             let mut inputs = [sealed_input(&secret, "m")];
             let [input] = &mut inputs;
             input.parameters.insert(name.into(), value.into());
-            assert!(
-                matches!(open_inputs(&keys(), "m", &mut inputs), Err(RequestError::Sealed { .. })),
-                "{name}"
-            );
+            assert!(matches!(open_inputs(&keys(), "m", &mut inputs), Err(RequestError::Sealed { .. })), "{name}");
         }
     }
 

@@ -32,9 +32,7 @@ pub(crate) fn content_key(
 
 /// The length of `text` in bytes as 32 bits, big-endian.
 fn length(text: &str) -> Result<[u8; 4], SealError> {
-    u32::try_from(text.len())
-        .map(u32::to_be_bytes)
-        .map_err(|_| SealError::HeaderTooLong)
+    u32::try_from(text.len()).map(u32::to_be_bytes).map_err(|_| SealError::HeaderTooLong)
 }
 
 #[cfg(test)]

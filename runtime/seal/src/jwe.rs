@@ -61,16 +61,10 @@ pub(crate) fn seal(content_key: &[u8; KEY_BYTES], header: &Header, plaintext: &[
         return Err(SealError::HeaderTooLong);
     }
     let mut nonce = [0; NONCE_LEN];
-    SystemRandom::new()
-        .fill(&mut nonce)
-        .map_err(|_| SealError::Internal("randomness"))?;
+    SystemRandom::new().fill(&mut nonce).map_err(|_| SealError::Internal("randomness"))?;
     let mut ciphertext = plaintext.to_vec();
     let tag = cipher(content_key)?
-        .seal_in_place_separate_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(jwe.as_bytes()),
-            &mut ciphertext,
-        )
+        .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(jwe.as_bytes()), &mut ciphertext)
         .map_err(|_| SealError::Internal("encryption"))?;
     jwe.reserve(ciphertext.len() / 3 * 4 + 64);
     // The second part is the encrypted key, which `dir` leaves empty.
@@ -104,28 +98,19 @@ pub(crate) fn parse(jwe: &str) -> Result<Parsed<'_>, SealError> {
         return Err(SealError::Malformed("it holds an encrypted key"));
     }
     let header = header(protected)?;
-    let nonce = decode(nonce)?
-        .try_into()
-        .map_err(|_| SealError::Malformed("its nonce does not have 12 bytes"))?;
+    let nonce = decode(nonce)?.try_into().map_err(|_| SealError::Malformed("its nonce does not have 12 bytes"))?;
     let mut sealed = decode(ciphertext)?;
     let tag = decode(tag)?;
     if tag.len() != TAG_BYTES {
         return Err(SealError::Malformed("its tag does not have 16 bytes"));
     }
     sealed.extend_from_slice(&tag);
-    Ok(Parsed {
-        protected,
-        header,
-        nonce,
-        sealed,
-    })
+    Ok(Parsed { protected, header, nonce, sealed })
 }
 
 /// Reads the header of a JWE alone.
 pub(crate) fn peek(jwe: &str) -> Result<Header, SealError> {
-    let (protected, _) = jwe
-        .split_once('.')
-        .ok_or(SealError::Malformed("it has fewer than five parts"))?;
+    let (protected, _) = jwe.split_once('.').ok_or(SealError::Malformed("it has fewer than five parts"))?;
     header(protected)
 }
 
@@ -142,20 +127,13 @@ fn header(protected: &str) -> Result<Header, SealError> {
 }
 
 fn decode(part: &str) -> Result<Vec<u8>, SealError> {
-    URL_SAFE_NO_PAD
-        .decode(part)
-        .map_err(|_| SealError::Malformed("a part is not unpadded base64url"))
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| SealError::Malformed("a part is not unpadded base64url"))
 }
 
 impl Parsed<'_> {
     /// The plaintext, if nothing was altered.
     pub(crate) fn open(self, content_key: &[u8; KEY_BYTES]) -> Result<Vec<u8>, SealError> {
-        let Parsed {
-            protected,
-            nonce,
-            mut sealed,
-            ..
-        } = self;
+        let Parsed { protected, nonce, mut sealed, .. } = self;
         let nonce = Nonce::assume_unique_for_key(nonce);
         let length = cipher(content_key)?
             .open_in_place(nonce, Aad::from(protected.as_bytes()), &mut sealed)

@@ -16,16 +16,10 @@ const MAX_FILE_BYTES: u64 = 256;
 
 /// Reads 32 bytes as 64 hexadecimal digits or 43 characters of base64url, with white space around allowed.
 pub(crate) fn read(name: &str, path: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>, SealError> {
-    let wrong = |reason: String| SealError::KeyFile {
-        name: name.to_owned(),
-        path: path.display().to_string(),
-        reason,
-    };
+    let wrong = |reason: String| SealError::KeyFile { name: name.to_owned(), path: path.display().to_string(), reason };
     let mut text = Zeroizing::new(Vec::with_capacity(512));
     let file = File::open(path).map_err(|error| wrong(error.to_string()))?;
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut text)
-        .map_err(|error| wrong(error.to_string()))?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut text).map_err(|error| wrong(error.to_string()))?;
     if text.len() as u64 > MAX_FILE_BYTES {
         return Err(wrong(format!("over {MAX_FILE_BYTES} bytes long: this is not a key")));
     }
@@ -47,9 +41,7 @@ fn parse(text: &[u8]) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
 }
 
 fn nibble(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]
@@ -70,14 +62,7 @@ mod tests {
     #[test]
     fn other_texts_are_no_keys() {
         let padded = format!("{}=", URL_SAFE_NO_PAD.encode([1; 32]));
-        for text in [
-            "",
-            "00",
-            &"0".repeat(63),
-            &"g".repeat(64),
-            &padded,
-            &URL_SAFE_NO_PAD.encode([1; 31]),
-        ] {
+        for text in ["", "00", &"0".repeat(63), &"g".repeat(64), &padded, &URL_SAFE_NO_PAD.encode([1; 31])] {
             assert!(parse(text.as_bytes()).is_none(), "{text}");
         }
     }
@@ -88,17 +73,9 @@ mod tests {
         let path = folder.path().join("key");
         std::fs::write(&path, "hunter2").unwrap();
         let message = read("records", &path).unwrap_err().to_string();
-        assert!(
-            message.contains("records") && message.contains("key") && !message.contains("hunter2"),
-            "{message}"
-        );
+        assert!(message.contains("records") && message.contains("key") && !message.contains("hunter2"), "{message}");
         std::fs::write(&path, "0".repeat(1000)).unwrap();
-        assert!(
-            read("records", &path)
-                .unwrap_err()
-                .to_string()
-                .contains("over 256 bytes")
-        );
+        assert!(read("records", &path).unwrap_err().to_string().contains("over 256 bytes"));
         assert!(read("records", &folder.path().join("none")).is_err());
         std::fs::write(&path, format!("\n{}\n", "ab".repeat(32))).unwrap();
         assert_eq!(*read("records", &path).unwrap(), [0xab; 32]);

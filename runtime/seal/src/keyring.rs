@@ -92,19 +92,11 @@ impl Keyring {
         }
         let content_key = content_key(self.master(key)?, key, tenant)?;
         let k = Zeroizing::new(URL_SAFE_NO_PAD.encode(content_key.as_slice()));
-        serde_json::to_string(&Jwk {
-            kty: "oct",
-            kid: key,
-            k: &k,
-        })
-        .map_err(|_| SealError::Internal("JWK"))
+        serde_json::to_string(&Jwk { kty: "oct", kid: key, k: &k }).map_err(|_| SealError::Internal("JWK"))
     }
 
     fn master(&self, key: &str) -> Result<&[u8; KEY_BYTES], SealError> {
-        self.masters
-            .get(key)
-            .map(|master| &**master)
-            .ok_or_else(|| SealError::UnknownKey(key.to_owned()))
+        self.masters.get(key).map(|master| &**master).ok_or_else(|| SealError::UnknownKey(key.to_owned()))
     }
 }
 

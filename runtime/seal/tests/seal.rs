@@ -32,12 +32,7 @@ fn open_by_hand(key: &[u8], jwe: &str) -> (serde_json::Value, Vec<u8>) {
     let mut sealed = [bytes(parts[3]), bytes(parts[4])].concat();
     let nonce = Nonce::try_assume_unique_for_key(&bytes(parts[2])).unwrap();
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).unwrap());
-    (
-        header,
-        key.open_in_place(nonce, Aad::from(parts[0].as_bytes()), &mut sealed)
-            .unwrap()
-            .to_vec(),
-    )
+    (header, key.open_in_place(nonce, Aad::from(parts[0].as_bytes()), &mut sealed).unwrap().to_vec())
 }
 
 #[test]
@@ -54,15 +49,9 @@ fn a_sealed_value_opens_by_hand() {
 #[test]
 fn another_librarys_value_opens_here() {
     let jwe = "eyJhbGciOiJkaXIiLCJlbmMiOiJBMjU2R0NNIiwia2lkIjoicmVjb3JkcyIsInRudCI6ImFjbWUiLCJjdHgiOiJpbnB1dC9tL3gvRlAzMi8yLDMifQ..uzGDHf8SPKatThut.wzhBzKXY8s97zNoldehJPoFY.mISJiwm3Nzd7OYgADRUmaA";
-    assert_eq!(
-        keyring().open("records", "acme", CONTEXT, jwe).unwrap(),
-        b"a patient's record"
-    );
+    assert_eq!(keyring().open("records", "acme", CONTEXT, jwe).unwrap(), b"a patient's record");
     let key = key_of(&keyring().jwk("records", "acme").unwrap());
-    assert_eq!(
-        URL_SAFE_NO_PAD.encode(key),
-        "31DEXrpwJ2T0YTufKdACbu1L-kqGR9T0HfkPbwQug0Y"
-    );
+    assert_eq!(URL_SAFE_NO_PAD.encode(key), "31DEXrpwJ2T0YTufKdACbu1L-kqGR9T0HfkPbwQug0Y");
 }
 
 #[test]
@@ -71,18 +60,13 @@ fn only_the_same_key_tenant_and_context_open() {
     let jwe = keyring.seal("records", "acme", CONTEXT, b"x").unwrap();
     assert_eq!(Keyring::tenant_of(&jwe).unwrap(), "acme");
     assert_eq!(keyring.open("records", "acme", CONTEXT, &jwe).unwrap(), b"x");
-    for (key, tenant, context) in [
-        ("other", "acme", CONTEXT),
-        ("records", "globex", CONTEXT),
-        ("records", "acme", "output/m/x/FP32/2,3"),
-    ] {
+    for (key, tenant, context) in
+        [("other", "acme", CONTEXT), ("records", "globex", CONTEXT), ("records", "acme", "output/m/x/FP32/2,3")]
+    {
         let error = keyring.open(key, tenant, context, &jwe).unwrap_err();
         assert!(matches!(error, SealError::Refused), "{key} {tenant} {context}: {error}");
     }
-    assert!(matches!(
-        keyring.open("none", "acme", CONTEXT, &jwe),
-        Err(SealError::UnknownKey(_))
-    ));
+    assert!(matches!(keyring.open("none", "acme", CONTEXT, &jwe), Err(SealError::UnknownKey(_))));
 }
 
 #[test]
@@ -92,16 +76,10 @@ fn a_header_rewritten_for_another_tenant_does_not_open() {
     let (header, rest) = jwe.split_once('.').unwrap();
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap();
     let forged = format!("{}.{rest}", URL_SAFE_NO_PAD.encode(text.replace("acme", "evil")));
-    assert!(matches!(
-        keyring.open("records", "evil", CONTEXT, &forged),
-        Err(SealError::Refused)
-    ));
+    assert!(matches!(keyring.open("records", "evil", CONTEXT, &forged), Err(SealError::Refused)));
     // The same header in other words is another header, since its text is what is authenticated.
     let spaced = format!("{}.{rest}", URL_SAFE_NO_PAD.encode(text.replace(',', ", ")));
-    assert!(matches!(
-        keyring.open("records", "acme", CONTEXT, &spaced),
-        Err(SealError::Refused)
-    ));
+    assert!(matches!(keyring.open("records", "acme", CONTEXT, &spaced), Err(SealError::Refused)));
 }
 
 #[test]
@@ -117,10 +95,7 @@ fn an_altered_part_does_not_open() {
             bytes[at] ^= 1;
             let mut forged = parts.clone();
             forged[index] = &altered;
-            assert!(
-                keyring.open("records", "acme", CONTEXT, &forged.join(".")).is_err(),
-                "part {index}, byte {at}"
-            );
+            assert!(keyring.open("records", "acme", CONTEXT, &forged.join(".")).is_err(), "part {index}, byte {at}");
         }
     }
 }
@@ -157,9 +132,7 @@ fn other_shapes_are_not_sealed_values() {
 
 #[test]
 fn nothing_is_sealed_that_would_not_be_read() {
-    let error = keyring()
-        .seal("records", "acme", &"c".repeat(10_000), b"x")
-        .unwrap_err();
+    let error = keyring().seal("records", "acme", &"c".repeat(10_000), b"x").unwrap_err();
     assert!(matches!(error, SealError::HeaderTooLong));
 }
 

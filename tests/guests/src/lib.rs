@@ -35,14 +35,7 @@ mod component {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    #[allow(
-        missing_docs,
-        unreachable_pub,
-        unsafe_code,
-        unused_qualifications,
-        clippy::all,
-        clippy::indexing_slicing
-    )]
+    #[allow(missing_docs, unreachable_pub, unsafe_code, unused_qualifications, clippy::all, clippy::indexing_slicing)]
     mod bindings {
         wit_bindgen::generate!({
             path: "../../wit",
@@ -87,10 +80,7 @@ mod component {
                 "giant-answer" => return answer(403, &"x".repeat(4 << 20), Vec::new()),
                 "bad-status" => return answer(204, "no body here", Vec::new()),
                 "bad-header" => {
-                    let header = Header {
-                        name: "x-a".to_owned(),
-                        value: "1\r\nset-cookie: a=b".to_owned(),
-                    };
+                    let header = Header { name: "x-a".to_owned(), value: "1\r\nset-cookie: a=b".to_owned() };
                     return answer(403, "split", vec![header]);
                 }
                 "answer" => return answer(403, "no", Vec::new()),
@@ -167,11 +157,6 @@ mod component {
     }
 
     fn answer(status: u16, detail: &str, headers: Vec<Header>) -> Verdict {
-        Verdict::Answer(Answer {
-            status,
-            problem: Some("forbidden".to_owned()),
-            detail: detail.to_owned(),
-            headers,
-        })
+        Verdict::Answer(Answer { status, problem: Some("forbidden".to_owned()), detail: detail.to_owned(), headers })
     }
 }

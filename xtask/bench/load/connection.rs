@@ -29,10 +29,7 @@ impl Sender {
             return Self::over(stream, target.protocol, authority).await;
         };
         let name = ServerName::try_from("localhost")?;
-        let stream = TlsConnector::from(tls.clone())
-            .connect(name, stream)
-            .await
-            .context("TLS handshake")?;
+        let stream = TlsConnector::from(tls.clone()).connect(name, stream).await.context("TLS handshake")?;
         let agreed = stream.get_ref().1.alpn_protocol();
         if agreed != Some(target.protocol.alpn()) {
             bail!("the server does not speak {}", target.protocol.name());
@@ -88,10 +85,7 @@ impl Sender {
 }
 
 fn request(ask: &Ask, number: u64, uri: &str) -> Result<Request<Full<Bytes>>> {
-    let mut request = Request::builder()
-        .method(ask.method.clone())
-        .uri(uri)
-        .body(Full::new((ask.body)(number)))?;
+    let mut request = Request::builder().method(ask.method.clone()).uri(uri).body(Full::new((ask.body)(number)))?;
     *request.headers_mut() = ask.headers.clone();
     Ok(request)
 }

@@ -9,6 +9,7 @@ use super::THREADS;
 use crate::arena::Arena;
 use crate::contender::{Contender, Job};
 use crate::credentials::{AUDIENCE, ISSUER};
+use crate::load::Ask;
 use crate::process::{self, Server};
 
 const HTTP: &str = "type.googleapis.com/envoy.extensions.filters.http";
@@ -22,29 +23,12 @@ pub(crate) fn start(arena: &Arena, job: Job, remembers_tokens: bool) -> Result<C
     }});
     let path = arena.write("envoy.json", &config.to_string())?;
     let mut command = Command::new(arena.workspace.peers_dir().join("envoy"));
-    command
-        .arg("--config-path")
-        .arg(path)
-        .args(["--concurrency", &THREADS.to_string()]);
+    command.arg("--config-path").arg(path).args(["--concurrency", &THREADS.to_string()]);
     command.args(["--log-level", "warning", "--disable-hot-restart"]);
     let servers = vec![Server::start("envoy", command, &[address], arena.folder())?];
-    let name = if remembers_tokens {
-        "Envoy, token cache on"
-    } else {
-        "Envoy"
-    };
-    let ask = if job == Job::GuardedHit {
-        arena.with_token(arena.get())?
-    } else {
-        arena.get()
-    };
-    Ok(Contender {
-        name: name.into(),
-        servers,
-        address,
-        tls: true,
-        ask,
-    })
+    let name = if remembers_tokens { "Envoy, token cache on" } else { "Envoy" };
+    let ask = if job == Job::GuardedHit { arena.with_token(Ask::get())? } else { Ask::get() };
+    Ok(Contender { name: name.into(), servers, address, tls: true, ask })
 }
 
 fn listener(arena: &Arena, job: Job, remembers_tokens: bool, port: u16) -> Value {

@@ -3,24 +3,28 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bytes::Bytes;
+use hyper::StatusCode;
 
 use crate::arena::Arena;
 use crate::contender::{Contender, Job};
 use crate::credentials::{AUDIENCE, ISSUER};
-use crate::load::Ask;
+use crate::load::{self, Ask, Protocol, Target};
 use crate::process::{self, Server};
 use crate::serve::{MODEL, REGION};
 
+const READY_LIMIT: Duration = Duration::from_secs(30);
+
 /// Runs the gateway for the job, in front of the harness's origin.
 pub(crate) fn start(arena: &Arena, job: Job) -> Result<Contender> {
-    let inference = arena.infer(MODEL, |_| Bytes::from_static(QUESTION.as_bytes()));
+    let inference = Ask::infer(MODEL, |_| Bytes::from_static(QUESTION.as_bytes()));
     let (route, ask) = match job {
         Job::Hit => (route_public(true), inference),
         Job::GuardedHit => (route_guarded(), arena.with_token(inference)?),
-        Job::Proxy => (route_origin(arena.origin), arena.get()),
+        Job::Proxy => (route_origin(arena.origin), Ask::get()),
     };
     let config = gateway(arena, arena.origin, REGION) + &route;
     serve(arena, &config, ask)
@@ -29,23 +33,25 @@ pub(crate) fn start(arena: &Arena, job: Job) -> Result<Contender> {
 /// Runs the gateway with `config` but for its addresses.
 fn serve(arena: &Arena, config: &str, ask: Ask) -> Result<Contender> {
     let (address, admin) = (process::free_address()?, process::free_address()?);
-    let config = config
-        .replace("ADDRESS", &address.to_string())
-        .replace("ADMIN", &admin.to_string());
+    let config = config.replace("ADDRESS", &address.to_string()).replace("ADMIN", &admin.to_string());
     let path = arena.write("forebay.toml", &config)?;
-    let servers = vec![Server::start(
-        "forebay",
-        program("serve", &path)?,
-        &[address],
-        arena.folder(),
-    )?];
-    Ok(Contender {
-        name: "Forebay".into(),
-        servers,
-        address,
-        tls: true,
-        ask,
-    })
+    let servers = vec![Server::start("forebay", program("serve", &path)?, &[address, admin], arena.folder())?];
+    wait_until_ready(admin)?;
+    Ok(Contender { name: "Forebay".into(), servers, address, tls: true, ask })
+}
+
+/// Until the first probe has found the region.
+fn wait_until_ready(admin: SocketAddr) -> Result<()> {
+    let target = Target { address: admin, tls: None, protocol: Protocol::Http1 };
+    let ask = Ask { path: "/readyz".into(), ..Ask::get() };
+    let started = Instant::now();
+    while load::once(&target, &ask)?.0 != StatusCode::OK {
+        if started.elapsed() > READY_LIMIT {
+            bail!("Forebay is not ready after {} s", READY_LIMIT.as_secs());
+        }
+        process::pause();
+    }
+    Ok(())
 }
 
 /// Runs the gateway without a cache and a regional node with the real model behind it.
@@ -54,7 +60,7 @@ pub(crate) fn start_with_region(arena: &Arena, body: fn(u64) -> Bytes) -> Result
     let path = arena.write("region.toml", &region_config(arena, region))?;
     let region_server = Server::start("region", program("region", &path)?, &[region], arena.folder())?;
     let config = gateway(arena, region, REGION) + &route_public(false);
-    let mut contender = serve(arena, &config, arena.infer("minilm", body))?;
+    let mut contender = serve(arena, &config, Ask::infer("minilm", body))?;
     contender.servers.push(region_server);
     Ok(contender)
 }
@@ -119,11 +125,7 @@ rules = [{{ routes = ["*"], models = ["*"], scopes = ["infer"] }}]
 }
 
 fn route_public(cached: bool) -> String {
-    let cache = if cached {
-        r#"cache = { ttl_s = 86400, scope = "public" }"#
-    } else {
-        ""
-    };
+    let cache = if cached { r#"cache = { ttl_s = 86400, scope = "public" }"# } else { "" };
     format!(
         r#"
 [[routes]]

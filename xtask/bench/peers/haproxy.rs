@@ -8,21 +8,15 @@ use super::THREADS;
 use crate::arena::Arena;
 use crate::contender::{Contender, Job};
 use crate::credentials::{AUDIENCE, ISSUER};
+use crate::load::Ask;
 use crate::process::{self, Server};
 
 /// Runs `haproxy` for the job.
 pub(crate) fn start(arena: &Arena, job: Job) -> Result<Contender> {
     let address = process::free_address()?;
-    let cache = if job == Job::Proxy {
-        ""
-    } else {
-        "http-request cache-use bench\n    http-response cache-store bench"
-    };
-    let guard = if job == Job::GuardedHit {
-        guard(arena)
-    } else {
-        String::new()
-    };
+    let cache =
+        if job == Job::Proxy { "" } else { "http-request cache-use bench\n    http-response cache-store bench" };
+    let guard = if job == Job::GuardedHit { guard(arena) } else { String::new() };
     let config = format!(
         r"
 global
@@ -53,18 +47,8 @@ backend origin
     let mut command = Command::new("haproxy");
     command.arg("-db").arg("-f").arg(path);
     let servers = vec![Server::start("haproxy", command, &[address], arena.folder())?];
-    let ask = if job == Job::GuardedHit {
-        arena.with_token(arena.get())?
-    } else {
-        arena.get()
-    };
-    Ok(Contender {
-        name: "HAProxy".into(),
-        servers,
-        address,
-        tls: true,
-        ask,
-    })
+    let ask = if job == Job::GuardedHit { arena.with_token(Ask::get())? } else { Ask::get() };
+    Ok(Contender { name: "HAProxy".into(), servers, address, tls: true, ask })
 }
 
 /// The token is taken off once it is checked: HAProxy's cache does not serve requests that carry one.

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::THREADS;
 use crate::arena::Arena;
 use crate::contender::{Contender, Job};
+use crate::load::Ask;
 use crate::process::{self, Server};
 
 /// Runs `nginx` for the job.
@@ -55,19 +56,7 @@ http {{
     );
     let path = arena.write("nginx.conf", &config)?;
     let mut command = Command::new("nginx");
-    command
-        .arg("-p")
-        .arg(&folder)
-        .arg("-e")
-        .arg("stderr")
-        .arg("-c")
-        .arg(path);
+    command.arg("-p").arg(&folder).arg("-e").arg("stderr").arg("-c").arg(path);
     let servers = vec![Server::start("nginx", command, &[address], arena.folder())?];
-    Ok(Contender {
-        name: "nginx".into(),
-        servers,
-        address,
-        tls: true,
-        ask: arena.get(),
-    })
+    Ok(Contender { name: "nginx".into(), servers, address, tls: true, ask: Ask::get() })
 }

@@ -18,9 +18,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(super) fn read() -> Self {
-        let envoy = Workspace::locate()
-            .map(|workspace| workspace.peers_dir().join("envoy"))
-            .unwrap_or_default();
+        let envoy = Workspace::locate().map(|workspace| workspace.peers_dir().join("envoy")).unwrap_or_default();
         let versions = [
             first_line("rustc", &["--version"]),
             first_line("nginx", &["-v"]),
@@ -39,43 +37,23 @@ impl Machine {
 
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            date,
-            processor,
-            cores,
-            kernel,
-            versions,
-        } = self;
-        write!(
-            f,
-            "{date}; {cores} cores of {processor}; {kernel}; {}",
-            versions.join("; ")
-        )
+        let Self { date, processor, cores, kernel, versions } = self;
+        write!(f, "{date}; {cores} cores of {processor}; {kernel}; {}", versions.join("; "))
     }
 }
 
 fn processor() -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let name = text
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .and_then(|rest| rest.split_once(':'));
+    let name = text.lines().find_map(|line| line.strip_prefix("model name")).and_then(|rest| rest.split_once(':'));
     name.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, name)| name.trim().to_owned())
 }
 
 fn first_line(program: &str, args: &[&str]) -> Option<String> {
     let output = Command::new(program).args(args).output().ok()?;
     // nginx gives its version on standard error.
-    let text = if output.stdout.is_empty() {
-        output.stderr
-    } else {
-        output.stdout
-    };
+    let text = if output.stdout.is_empty() { output.stderr } else { output.stdout };
     let text = String::from_utf8_lossy(&text);
-    text.lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty())
-        .map(str::to_owned)
+    text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
 }
 
 /// Out of `path version: commit/1.2.3/Clean/RELEASE/BoringSSL`.

@@ -15,7 +15,7 @@ use crate::peers::forebay;
 use crate::report::{Outcome, Row};
 use crate::sample::{self, Sample};
 
-/// Batches of the bare loop: one text at a time, and as many as a region puts together at most.
+/// Batches of the bare loop: one text at a time, and about the best there is for this model on a CPU.
 const BATCHES: [usize; 2] = [1, 8];
 
 /// Measures the model alone and the model behind edge and region, in turn.
@@ -41,25 +41,13 @@ pub(super) fn run(arena: &Arena, bench: &Bench) -> Result<Outcome> {
 
 fn row(contender: String, protocol: &str, samples: &[Sample]) -> Row {
     let (median, spread) = (sample::median(samples), sample::spread(samples));
-    Row {
-        contender,
-        protocol: protocol.to_owned(),
-        median,
-        spread,
-        has_cpu: true,
-    }
+    Row { contender, protocol: protocol.to_owned(), median, spread, has_cpu: true }
 }
 
 /// In a process of its own, as the servers are.
 fn run_bare(batch: usize, seconds: u64) -> Result<Sample> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args([
-        "__bare-onnx",
-        "--batch",
-        &batch.to_string(),
-        "--seconds",
-        &seconds.to_string(),
-    ]);
+    command.args(["__bare-onnx", "--batch", &batch.to_string(), "--seconds", &seconds.to_string()]);
     let output = command.output().context("could not start the bare loop")?;
     if !output.status.success() {
         bail!("the bare loop failed: {}", String::from_utf8_lossy(&output.stderr));

@@ -46,10 +46,7 @@ impl Plan<'_> {
                 let origin = self.arena.origin_cpu_ms()?;
                 samples.push(contender.measure(self.arena, protocol, bench.concurrency, duration)?);
                 if self.answers_from_cache && self.arena.origin_cpu_ms()? - origin > STANDSTILL_MS {
-                    bail!(
-                        "{} asks the origin where it should answer from its cache",
-                        contender.name
-                    );
+                    bail!("{} asks the origin where it should answer from its cache", contender.name);
                 }
             }
         }

@@ -40,10 +40,7 @@ pub(super) fn ensure(workspace: &Workspace, folder: &Path) -> Result<usize> {
     if !guests.is_empty() {
         build(workspace, &guests)?;
     }
-    let mut stamp = Stamp {
-        sources: digest,
-        components: BTreeMap::new(),
-    };
+    let mut stamp = Stamp { sources: digest, components: BTreeMap::new() };
     let mut written = 0;
     for guest in &guests {
         let module =
@@ -130,15 +127,9 @@ fn guests_of(metadata: &Metadata, root: &Path) -> Vec<Guest> {
     let mut guests = Vec::new();
     for package in &metadata.packages {
         let at_home = homes.iter().any(|home| package.manifest_path.starts_with(home));
-        let library = package
-            .targets
-            .iter()
-            .find(|target| target.kind.iter().any(|kind| kind == "cdylib"));
+        let library = package.targets.iter().find(|target| target.kind.iter().any(|kind| kind == "cdylib"));
         if let (true, Some(library)) = (at_home, library) {
-            guests.push(Guest {
-                package: package.name.clone(),
-                library: library.name.clone(),
-            });
+            guests.push(Guest { package: package.name.clone(), library: library.name.clone() });
         }
     }
     guests
@@ -188,10 +179,7 @@ mod tests {
             package("gateway", "gateway", "cdylib"),
         ];
         let metadata = serde_json::from_str(&format!(r#"{{"packages":[{}]}}"#, packages.join(","))).unwrap();
-        let names: Vec<_> = guests_of(&metadata, Path::new("/tree"))
-            .iter()
-            .map(Guest::file_name)
-            .collect();
+        let names: Vec<_> = guests_of(&metadata, Path::new("/tree")).iter().map(Guest::file_name).collect();
         assert_eq!(names, ["jwt-access.wasm", "hostile.wasm"]);
     }
 
@@ -199,10 +187,7 @@ mod tests {
     fn a_stamp_holds_only_while_its_components_are_whole() {
         let folder = tempfile::tempdir().unwrap();
         assert!(!is_current(folder.path(), "d"));
-        let stamp = Stamp {
-            sources: "d".into(),
-            components: [("a.wasm".to_owned(), 3)].into(),
-        };
+        let stamp = Stamp { sources: "d".into(), components: [("a.wasm".to_owned(), 3)].into() };
         std::fs::write(folder.path().join(STAMP), serde_json::to_vec(&stamp).unwrap()).unwrap();
         assert!(!is_current(folder.path(), "d"));
         std::fs::write(folder.path().join("a.wasm"), "abc").unwrap();

@@ -74,10 +74,7 @@ impl Pins {
             check_digest(&wheel.sha256)?;
             for member in &wheel.members {
                 check_digest(&member.sha256)?;
-                if !Path::new(&member.to)
-                    .components()
-                    .all(|part| matches!(part, Component::Normal(_)))
-                {
+                if !Path::new(&member.to).components().all(|part| matches!(part, Component::Normal(_))) {
                     bail!("`{}` leads out of the folder", member.to);
                 }
             }

@@ -76,18 +76,10 @@ impl Toolchain {
             Self::Debian { linker } => debian_cargo(workspace, linker),
         };
         // A caller's flags are for the native build.
-        for name in [
-            "RUSTFLAGS",
-            "CARGO_ENCODED_RUSTFLAGS",
-            "CARGO_BUILD_TARGET",
-            "RUSTC_WORKSPACE_WRAPPER",
-        ] {
+        for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WORKSPACE_WRAPPER"] {
             cargo.env_remove(name);
         }
-        cargo.env(
-            "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
-            without_local_paths(workspace)?,
-        );
+        cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", without_local_paths(workspace)?);
         cargo.args(["build", "--release", "--target", TARGET]);
         if matches!(self, Self::Debian { .. }) {
             cargo.arg("-Zbuild-std=std,panic_abort");
@@ -99,13 +91,7 @@ impl Toolchain {
 fn debian_cargo(workspace: &Workspace, linker: &Path) -> Command {
     let mut cargo = Command::new(DEBIAN_CARGO);
     // What rustup and the Cargo above us set would lead to the other toolchain.
-    for name in [
-        "RUSTUP_TOOLCHAIN",
-        "CARGO",
-        "RUSTDOC",
-        "RUSTC_WRAPPER",
-        "LD_LIBRARY_PATH",
-    ] {
+    for name in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTDOC", "RUSTC_WRAPPER", "LD_LIBRARY_PATH"] {
         cargo.env_remove(name);
     }
     cargo
@@ -128,9 +114,7 @@ fn without_local_paths(workspace: &Workspace) -> Result<String> {
         // This variable is split at spaces, and a longer message is no reason to fail.
         return Ok(String::new());
     }
-    Ok(format!(
-        "--remap-path-prefix={root}=forebay --remap-path-prefix={home}=cargo"
-    ))
+    Ok(format!("--remap-path-prefix={root}=forebay --remap-path-prefix={home}=cargo"))
 }
 
 fn rustc(workspace: &Workspace, args: &[&str]) -> Option<PathBuf> {
@@ -142,24 +126,17 @@ fn rustc(workspace: &Workspace, args: &[&str]) -> Option<PathBuf> {
 
 fn has_target(workspace: &Workspace) -> bool {
     let libraries = rustc(workspace, &["--print", "target-libdir", "--target", TARGET]);
-    libraries
-        .and_then(|folder| std::fs::read_dir(folder).ok())
-        .is_some_and(|mut files| files.next().is_some())
+    libraries.and_then(|folder| std::fs::read_dir(folder).ok()).is_some_and(|mut files| files.next().is_some())
 }
 
 /// Some linker, if Debian's compiler and library source are installed: ours if it has one, else Debian's.
 fn debian_linker(workspace: &Workspace) -> Option<PathBuf> {
-    if ![DEBIAN_CARGO, DEBIAN_RUSTC, DEBIAN_SOURCE]
-        .iter()
-        .all(|path| Path::new(path).exists())
-    {
+    if ![DEBIAN_CARGO, DEBIAN_RUSTC, DEBIAN_SOURCE].iter().all(|path| Path::new(path).exists()) {
         return None;
     }
     let host = format!("lib/rustlib/{}-unknown-linux-gnu/bin/rust-lld", std::env::consts::ARCH);
     let own = rustc(workspace, &["--print", "sysroot"]).map(|sysroot| sysroot.join(host));
-    let candidates = own
-        .into_iter()
-        .chain(["/usr/bin/rust-lld", "/usr/bin/wasm-ld"].map(PathBuf::from));
+    let candidates = own.into_iter().chain(["/usr/bin/rust-lld", "/usr/bin/wasm-ld"].map(PathBuf::from));
     candidates.into_iter().find(|path| path.exists())
 }
 

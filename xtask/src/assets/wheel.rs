@@ -27,11 +27,7 @@ pub(super) fn ensure(pins: &Pins, folder: &Path) -> Result<usize> {
             missing.push(wheel);
         }
     }
-    let written = if missing.is_empty() {
-        0
-    } else {
-        fetch(&missing, folder, &mut record)?
-    };
+    let written = if missing.is_empty() { 0 } else { fetch(&missing, folder, &mut record)? };
     record.write()?;
     Ok(written)
 }
@@ -42,10 +38,7 @@ fn fetch(wheels: &[&Wheel], folder: &Path, record: &mut Record) -> Result<usize>
     let mut written = 0;
     for wheel in wheels {
         let megabytes = wheel.size_bytes / 1_000_000;
-        progress.doing(&format!(
-            "fetching {} {} ({megabytes} MB)",
-            wheel.package, wheel.version
-        ));
+        progress.doing(&format!("fetching {} {} ({megabytes} MB)", wheel.package, wheel.version));
         let download = tempfile::tempdir_in(folder)?;
         let path = download_wheel(python, wheel, download.path())?;
         written += unpack(wheel, &path, folder, record)?;
@@ -72,52 +65,29 @@ fn find_python(wheels: &[&Wheel]) -> Result<&'static str> {
 
 fn download_wheel(python: &str, wheel: &Wheel, folder: &Path) -> Result<PathBuf> {
     let requirement = folder.join("requirement.txt");
-    std::fs::write(
-        &requirement,
-        format!("{}=={} --hash=sha256:{}\n", wheel.package, wheel.version, wheel.sha256),
-    )?;
+    std::fs::write(&requirement, format!("{}=={} --hash=sha256:{}\n", wheel.package, wheel.version, wheel.sha256))?;
     let mut pip = Command::new(python);
-    pip.args([
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--no-input",
-        "--disable-pip-version-check",
-    ])
-    .args([
-        "--no-deps",
-        "--only-binary=:all:",
-        "--implementation=cp",
-        "--python-version=3.11",
-        "--require-hashes",
-    ])
-    .arg("--requirement")
-    .arg(&requirement)
-    .arg("--dest")
-    .arg(folder);
+    pip.args(["-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"])
+        .args(["--no-deps", "--only-binary=:all:", "--implementation=cp", "--python-version=3.11", "--require-hashes"])
+        .arg("--requirement")
+        .arg(&requirement)
+        .arg("--dest")
+        .arg(folder);
     for platform in &wheel.platforms {
         pip.arg("--platform").arg(platform);
     }
     command::capture_ok(&mut pip, DOWNLOAD_LIMIT)
         .with_context(|| format!("could not download {} {}", wheel.package, wheel.version))?;
     let mut found = std::fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path()));
-    found
-        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .context("pip left no wheel")
+    found.find(|path| path.extension().is_some_and(|extension| extension == "whl")).context("pip left no wheel")
 }
 
 fn unpack(wheel: &Wheel, path: &Path, folder: &Path, record: &mut Record) -> Result<usize> {
     let mut archive = ZipArchive::new(File::open(path)?)?;
     for member in &wheel.members {
-        let mut from = archive
-            .by_name(&member.path)
-            .with_context(|| format!("no {} in the wheel", member.path))?;
-        let expected = Expected {
-            sha256: &member.sha256,
-            size_bytes: member.size_bytes,
-            executable: member.executable,
-        };
+        let mut from = archive.by_name(&member.path).with_context(|| format!("no {} in the wheel", member.path))?;
+        let expected =
+            Expected { sha256: &member.sha256, size_bytes: member.size_bytes, executable: member.executable };
         files::write_checked(&folder.join(&member.to), &mut from, &expected)?;
         record.add(member)?;
     }
@@ -136,11 +106,7 @@ impl Record {
     fn read(folder: &Path) -> Self {
         let text = std::fs::read_to_string(folder.join(RECORD)).unwrap_or_default();
         let digests = serde_json::from_str(&text).unwrap_or_default();
-        Self {
-            folder: folder.to_path_buf(),
-            digests,
-            changed: false,
-        }
+        Self { folder: folder.to_path_buf(), digests, changed: false }
     }
 
     fn holds_all(&mut self, wheel: &Wheel) -> Result<bool> {

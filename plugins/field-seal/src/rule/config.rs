@@ -95,14 +95,12 @@ impl Config {
     /// Whether messages for `model` are handled at all.
     #[must_use]
     pub fn is_for(&self, model: Option<&str>) -> bool {
-        self.models
-            .iter()
-            .any(|pattern| match (pattern.strip_suffix('*'), model) {
-                (Some(""), _) => true,
-                (Some(prefix), Some(model)) => model.starts_with(prefix),
-                (None, Some(model)) => pattern == model,
-                (_, None) => false,
-            })
+        self.models.iter().any(|pattern| match (pattern.strip_suffix('*'), model) {
+            (Some(""), _) => true,
+            (Some(prefix), Some(model)) => model.starts_with(prefix),
+            (None, Some(model)) => pattern == model,
+            (_, None) => false,
+        })
     }
 
     fn check(&self) -> Result<(), String> {
@@ -143,11 +141,7 @@ impl Client {
 }
 
 fn filled(key: &str, text: &str) -> Result<(), String> {
-    if text.is_empty() {
-        Err(format!("{key}: must not be empty"))
-    } else {
-        Ok(())
-    }
+    if text.is_empty() { Err(format!("{key}: must not be empty")) } else { Ok(()) }
 }
 
 /// RFC 6901, section 3: `/` before each token, `~` only in `~0` and `~1`. The whole body is not a field.

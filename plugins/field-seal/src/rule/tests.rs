@@ -16,16 +16,8 @@ struct Message {
 
 impl Message {
     fn new(model: Option<&'static str>, fields: &[(Field<'_>, Option<&str>)]) -> Self {
-        let fields = fields
-            .iter()
-            .map(|(field, key)| (field.to_string(), key.map(str::to_owned)))
-            .collect();
-        Self {
-            model,
-            fields: RefCell::new(fields),
-            keys: &["region", "client"],
-            ..Self::default()
-        }
+        let fields = fields.iter().map(|(field, key)| (field.to_string(), key.map(str::to_owned))).collect();
+        Self { model, fields: RefCell::new(fields), keys: &["region", "client"], ..Self::default() }
     }
 
     fn sealed_with(&self, field: Field<'_>) -> Option<String> {
@@ -33,11 +25,7 @@ impl Message {
     }
 
     fn known(&self, key: &str) -> Result<(), SealError> {
-        if self.keys.contains(&key) {
-            Ok(())
-        } else {
-            Err(SealError::NoKey)
-        }
+        if self.keys.contains(&key) { Ok(()) } else { Err(SealError::NoKey) }
     }
 }
 
@@ -102,10 +90,7 @@ fn inputs_leave_sealed_and_outputs_are_asked_for_sealed() {
     let message = Message::new(Some("minilm"), &[(TEXT, None)]);
     forward(&inference(), &message).unwrap();
     assert_eq!(message.sealed_with(TEXT).as_deref(), Some("region"));
-    assert_eq!(
-        *message.expected.borrow(),
-        [("embedding".to_owned(), "region".to_owned())]
-    );
+    assert_eq!(*message.expected.borrow(), [("embedding".to_owned(), "region".to_owned())]);
 }
 
 #[test]
@@ -165,9 +150,7 @@ fn json_fields_are_opened_kept_or_sealed_again() {
         (r#""keep""#, Some("region"), Some("region")),
         (r#"{"reseal":"client"}"#, None, Some("client")),
     ] {
-        let config = config(&format!(
-            r#"{{"json":[{{"pointer":"/user/email","key":"region","answer":{answer}}}]}}"#
-        ));
+        let config = config(&format!(r#"{{"json":[{{"pointer":"/user/email","key":"region","answer":{answer}}}]}}"#));
         let message = Message::new(None, &[(EMAIL, None)]);
         forward(&config, &message).unwrap();
         assert_eq!(message.sealed_with(EMAIL).as_deref(), Some("region"));
@@ -193,14 +176,8 @@ fn mistakes_in_a_configuration_name_the_key() {
         (r#"{"inputs":[{"name":"text"}]}"#, "inputs[0]"),
         (r#"{"inputs":[{"name":"text","keys":"region"}]}"#, "inputs[0].keys"),
         (r#"{"inputs":[{"name":"","key":"region"}]}"#, "inputs[0].name"),
-        (
-            r#"{"outputs":[{"name":"a","key":"b","client":"keep"}]}"#,
-            "outputs[0].client",
-        ),
-        (
-            r#"{"outputs":[{"name":"a","key":"b","client":{"reseal":""}}]}"#,
-            "outputs[0].client.reseal",
-        ),
+        (r#"{"outputs":[{"name":"a","key":"b","client":"keep"}]}"#, "outputs[0].client"),
+        (r#"{"outputs":[{"name":"a","key":"b","client":{"reseal":""}}]}"#, "outputs[0].client.reseal"),
         (r#"{"json":[{"pointer":"user","key":"b"}]}"#, "json[0].pointer"),
         (r#"{"json":[{"pointer":"/a~2","key":"b"}]}"#, "json[0].pointer"),
         (r#"{"inputs":[{"name":"a","key":"b"}],"models":[]}"#, "models"),

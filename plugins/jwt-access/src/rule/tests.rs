@@ -29,10 +29,7 @@ fn config(text: &str) -> Config {
 }
 
 fn asked(route: &str, model: Option<&str>) -> Asked {
-    Asked {
-        route: route.to_owned(),
-        model: model.map(str::to_owned),
-    }
+    Asked { route: route.to_owned(), model: model.map(str::to_owned) }
 }
 
 fn refusal(decision: Decision) -> Refusal {
@@ -95,16 +92,10 @@ fn the_first_rule_that_matches_decides() {
     let config =
         config(r#"{"rules":[{"models":["secret"],"scopes":["secret"]},{"routes":["oip","admin-*"],"scopes":[]}]}"#);
     let token = claims(serde_json::json!({"scope": "infer"}));
-    assert_eq!(
-        refusal(decide(&config, &asked("oip", Some("secret")), &token)).status,
-        403
-    );
+    assert_eq!(refusal(decide(&config, &asked("oip", Some("secret")), &token)).status, 403);
     assert_eq!(decide(&config, &asked("oip", Some("minilm")), &token), Decision::Allow);
     assert_eq!(decide(&config, &asked("admin-x", None), &token), Decision::Allow);
-    assert_eq!(
-        refusal(decide(&config, &asked("openai", Some("minilm")), &token)).problem,
-        "forbidden"
-    );
+    assert_eq!(refusal(decide(&config, &asked("openai", Some("minilm")), &token)).problem, "forbidden");
 }
 
 #[test]

@@ -31,19 +31,12 @@ impl Digests {
         }
         let mut revision = Context::new(&SHA256);
         for name in names {
-            let digest = if name == GRAPH_FILE {
-                graph.clone()
-            } else {
-                digest_of(folder, &name)?
-            };
+            let digest = if name == GRAPH_FILE { graph.clone() } else { digest_of(folder, &name)? };
             revision.update(&(name.len() as u64).to_be_bytes());
             revision.update(name.as_bytes());
             revision.update(digest.as_bytes());
         }
-        Ok(Self {
-            graph,
-            revision: hex(revision.finish().as_ref()),
-        })
+        Ok(Self { graph, revision: hex(revision.finish().as_ref()) })
     }
 }
 

@@ -34,11 +34,7 @@ fn gate(capacity: usize) -> Gate {
         }
         Ok(request)
     });
-    Gate {
-        pool: Pool::start("gate", capacity, vec![work]).unwrap(),
-        taken,
-        go,
-    }
+    Gate { pool: Pool::start("gate", capacity, vec![work]).unwrap(), taken, go }
 }
 
 #[tokio::test]
@@ -75,10 +71,7 @@ async fn a_deadline_in_the_queue_is_answered_while_the_worker_is_busy() {
     let busy = gate.pool.submit("busy", soon());
     let late = async {
         assert_eq!(gate.taken.recv().unwrap(), "busy");
-        let late = gate
-            .pool
-            .submit("late", Instant::now() + Duration::from_millis(20))
-            .await;
+        let late = gate.pool.submit("late", Instant::now() + Duration::from_millis(20)).await;
         // The worker still holds "busy": this answer did not wait for it.
         assert!(matches!(late, Err(InferenceError::DeadlineExceeded { started: false })));
         assert_eq!(gate.pool.depth(), 0, "its place in the queue is free again");
@@ -92,10 +85,7 @@ async fn a_deadline_in_the_queue_is_answered_while_the_worker_is_busy() {
 #[tokio::test]
 async fn a_deadline_during_the_run_stops_it() {
     let gate = gate(1);
-    let slow = gate
-        .pool
-        .submit("slow", Instant::now() + Duration::from_millis(20))
-        .await;
+    let slow = gate.pool.submit("slow", Instant::now() + Duration::from_millis(20)).await;
     // "go" was never sent: the worker can only have ended because the run was cancelled.
     assert!(matches!(slow, Err(InferenceError::DeadlineExceeded { .. })));
     gate.pool.close();
@@ -138,10 +128,7 @@ async fn a_panic_is_one_failed_answer_and_no_more() {
 async fn a_passed_deadline_is_refused_without_a_run() {
     let gate = gate(1);
     let refused = gate.pool.submit("late", Instant::now()).await;
-    assert!(matches!(
-        refused,
-        Err(InferenceError::DeadlineExceeded { started: false })
-    ));
+    assert!(matches!(refused, Err(InferenceError::DeadlineExceeded { started: false })));
     assert!(gate.taken.try_recv().is_err());
 }
 
@@ -149,8 +136,5 @@ async fn a_passed_deadline_is_refused_without_a_run() {
 async fn closing_refuses_newcomers() {
     let gate = gate(1);
     gate.pool.close();
-    assert!(matches!(
-        gate.pool.submit("new", soon()).await,
-        Err(InferenceError::Closed)
-    ));
+    assert!(matches!(gate.pool.submit("new", soon()).await, Err(InferenceError::Closed)));
 }

@@ -6,23 +6,13 @@ use proptest::prelude::*;
 
 use super::{Dimension, Signature, TensorLimits, check_inputs};
 
-const LIMITS: TensorLimits = TensorLimits {
-    max_elements: 64,
-    max_batch: Some(8),
-};
+const LIMITS: TensorLimits = TensorLimits { max_elements: 64, max_batch: Some(8) };
 
 /// `a` is [m, k], `b` is [k, 2].
 fn signatures() -> Vec<Signature> {
-    let signature = |name: &str, dimensions| Signature {
-        name: name.to_owned(),
-        datatype: Datatype::Fp32,
-        dimensions,
-    };
+    let signature = |name: &str, dimensions| Signature { name: name.to_owned(), datatype: Datatype::Fp32, dimensions };
     let named = |name: &str| Dimension::Named(name.to_owned());
-    vec![
-        signature("a", vec![named("m"), named("k")]),
-        signature("b", vec![named("k"), Dimension::Fixed(2)]),
-    ]
+    vec![signature("a", vec![named("m"), named("k")]), signature("b", vec![named("k"), Dimension::Fixed(2)])]
 }
 
 fn tensor(name: &str, shape: &[u64]) -> Tensor {
@@ -49,37 +39,16 @@ fn each_mistake_has_its_sentence() {
     let huge = Tensor::from_raw("a", Datatype::Fp32, [u64::MAX, 4], Bytes::new());
     for (inputs, expected) in [
         (vec![b()], "input `a`: missing"),
-        (
-            vec![tensor("a", &[3, 4]), b(), tensor("c", &[1])],
-            "input `c`: the model has no such input",
-        ),
+        (vec![tensor("a", &[3, 4]), b(), tensor("c", &[1])], "input `c`: the model has no such input"),
         (vec![tensor("a", &[3, 4]), b(), b()], "input `b`: given twice"),
         (vec![wrong_type, b()], "input `a`: expected FP32, found INT32"),
-        (
-            vec![tensor("a", &[3]), b()],
-            "input `a`: expected 2 dimensions, found 1",
-        ),
-        (
-            vec![tensor("a", &[3, 4]), tensor("b", &[4, 3])],
-            "input `b`: expected dimension 1 to be 2, found 3",
-        ),
-        (
-            vec![tensor("a", &[3, 5]), b()],
-            "input `b`: dimension 0 is 4, but `k` is 5 already (in input `a`)",
-        ),
-        (
-            vec![tensor("a", &[5, 16]), tensor("b", &[16, 2])],
-            "input `a`: more than 64 elements",
-        ),
+        (vec![tensor("a", &[3]), b()], "input `a`: expected 2 dimensions, found 1"),
+        (vec![tensor("a", &[3, 4]), tensor("b", &[4, 3])], "input `b`: expected dimension 1 to be 2, found 3"),
+        (vec![tensor("a", &[3, 5]), b()], "input `b`: dimension 0 is 4, but `k` is 5 already (in input `a`)"),
+        (vec![tensor("a", &[5, 16]), tensor("b", &[16, 2])], "input `a`: more than 64 elements"),
         (vec![huge, b()], "input `a`: more than 64 elements"),
-        (
-            vec![tensor("a", &[9, 4]), b()],
-            "input `a`: a batch of 9; the most is 8",
-        ),
-        (
-            vec![short, b()],
-            "input `a`: FP32 of shape [3, 4] takes 48 bytes, found 44",
-        ),
+        (vec![tensor("a", &[9, 4]), b()], "input `a`: a batch of 9; the most is 8"),
+        (vec![short, b()], "input `a`: FP32 of shape [3, 4] takes 48 bytes, found 44"),
     ] {
         assert_eq!(refusal(&inputs), expected);
     }

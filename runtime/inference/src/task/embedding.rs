@@ -41,11 +41,7 @@ impl Embedding {
         let (graph_output, width) =
             check_graph(session.inputs(), session.outputs()).map_err(|reason| InferenceError::model(folder, reason))?;
         Ok(Self {
-            rows: Rows {
-                input: settings.input.clone(),
-                max_rows,
-                max_row_bytes: settings.max_text_bytes,
-            },
+            rows: Rows { input: settings.input.clone(), max_rows, max_row_bytes: settings.max_text_bytes },
             output: settings.output.clone(),
             graph_output,
             width,
@@ -81,31 +77,16 @@ impl Embedding {
         let padded = |value: fn(u32) -> i64| {
             let row = |text: &&[u32]| {
                 let padding = longest.saturating_sub(text.len());
-                text.iter()
-                    .map(|token| value(*token))
-                    .chain(std::iter::repeat_n(0, padding))
-                    .collect::<Vec<_>>()
+                text.iter().map(|token| value(*token)).chain(std::iter::repeat_n(0, padding)).collect::<Vec<_>>()
             };
             texts.iter().flat_map(row).collect::<Vec<i64>>()
         };
         let mut inputs = vec![
-            Input::Int64 {
-                name: TOKENS,
-                shape: shape(),
-                data: padded(i64::from),
-            },
-            Input::Int64 {
-                name: MASK,
-                shape: shape(),
-                data: padded(|_token| 1),
-            },
+            Input::Int64 { name: TOKENS, shape: shape(), data: padded(i64::from) },
+            Input::Int64 { name: MASK, shape: shape(), data: padded(|_token| 1) },
         ];
         if self.segments {
-            inputs.push(Input::Int64 {
-                name: SEGMENTS,
-                shape: shape(),
-                data: padded(|_token| 0),
-            });
+            inputs.push(Input::Int64 { name: SEGMENTS, shape: shape(), data: padded(|_token| 0) });
         }
         inputs
     }
@@ -136,20 +117,12 @@ impl Embedding {
 
 impl Task for Embedding {
     fn inputs(&self) -> Vec<TensorSpec> {
-        vec![TensorSpec {
-            name: self.rows.input.clone(),
-            datatype: Datatype::Bytes,
-            shape: vec![-1],
-        }]
+        vec![TensorSpec { name: self.rows.input.clone(), datatype: Datatype::Bytes, shape: vec![-1] }]
     }
 
     fn outputs(&self) -> Vec<TensorSpec> {
         let width = i64::try_from(self.width).unwrap_or(-1);
-        vec![TensorSpec {
-            name: self.output.clone(),
-            datatype: Datatype::Fp32,
-            shape: vec![-1, width],
-        }]
+        vec![TensorSpec { name: self.output.clone(), datatype: Datatype::Fp32, shape: vec![-1, width] }]
     }
 
     fn check(&self, request: &InferRequest) -> Result<(), InferenceError> {
@@ -158,21 +131,14 @@ impl Task for Embedding {
 
     fn warm_up(&self) -> InferRequest {
         let text = Tensor::from_strings(&self.rows.input, [1], [b"warm up".as_slice()]);
-        InferRequest {
-            inputs: vec![text],
-            ..InferRequest::default()
-        }
+        InferRequest { inputs: vec![text], ..InferRequest::default() }
     }
 
     fn perform(&self, request: InferRequest, run: &mut Run<'_>) -> Result<Vec<Tensor>, InferenceError> {
         let texts = self.tokenize(&request, run)?;
         let mut vectors = vec![Vec::new(); texts.len()];
         for group in groups(&texts) {
-            let members: Vec<&[u32]> = group
-                .iter()
-                .filter_map(|place| texts.get(*place))
-                .map(Vec::as_slice)
-                .collect();
+            let members: Vec<&[u32]> = group.iter().filter_map(|place| texts.get(*place)).map(Vec::as_slice).collect();
             let outputs = run.graph(self.inputs(&members))?;
             let (_, values) = outputs.float32(&self.graph_output)?;
             let padded = values.len() / members.len().max(1);
@@ -184,9 +150,7 @@ impl Task for Embedding {
             run.prepare_next();
         }
         if vectors.iter().any(|vector| vector.len() != self.width) {
-            return Err(InferenceError::internal(
-                "the graph's output does not have the shape of its input",
-            ));
+            return Err(InferenceError::internal("the graph's output does not have the shape of its input"));
         }
         let shape = [texts.len() as u64, self.width as u64];
         Ok(vec![Tensor::from_f32(&self.output, shape, &vectors.concat())])
@@ -222,10 +186,7 @@ fn alike(shorter: usize, longer: usize) -> bool {
 fn load_tokenizer(path: &Path, max_tokens: usize) -> Result<Tokenizer, InferenceError> {
     let refuse = |error: tokenizers::Error| InferenceError::model(path, error.to_string());
     let mut tokenizer = Tokenizer::from_file(path).map_err(refuse)?;
-    let truncation = TruncationParams {
-        max_length: max_tokens,
-        ..TruncationParams::default()
-    };
+    let truncation = TruncationParams { max_length: max_tokens, ..TruncationParams::default() };
     tokenizer.with_truncation(Some(truncation)).map_err(refuse)?;
     // Padding is ours: the file's own may be to a fixed length.
     tokenizer.with_padding(None);
@@ -242,22 +203,15 @@ fn check_graph(inputs: &[Signature], outputs: &[Signature]) -> Result<(String, u
     }
     for input in inputs {
         if ![TOKENS, MASK, SEGMENTS].contains(&input.name.as_str()) || !is_tokens(input) {
-            return Err(format!(
-                "the graph's input `{}` is none that an encoder of texts has",
-                input.name
-            ));
+            return Err(format!("the graph's input `{}` is none that an encoder of texts has", input.name));
         }
     }
     let output = outputs.first().ok_or("the graph has no output")?;
     match output.dimensions.as_slice() {
-        [_, _, Dimension::Fixed(width)] if output.datatype == Datatype::Fp32 && *width > 0 => Ok((
-            output.name.clone(),
-            usize::try_from(*width).map_err(|error| error.to_string())?,
-        )),
-        _ => Err(format!(
-            "the graph's output `{}` is not FP32 [texts, tokens, a fixed width]",
-            output.name
-        )),
+        [_, _, Dimension::Fixed(width)] if output.datatype == Datatype::Fp32 && *width > 0 => {
+            Ok((output.name.clone(), usize::try_from(*width).map_err(|error| error.to_string())?))
+        }
+        _ => Err(format!("the graph's output `{}` is not FP32 [texts, tokens, a fixed width]", output.name)),
     }
 }
 

@@ -67,15 +67,8 @@ mod tests {
     use super::Rows;
 
     fn check(inputs: Vec<Tensor>) -> Result<(), String> {
-        let rows = Rows {
-            input: "text".to_owned(),
-            max_rows: 2,
-            max_row_bytes: 4,
-        };
-        let request = InferRequest {
-            inputs,
-            ..InferRequest::default()
-        };
+        let rows = Rows { input: "text".to_owned(), max_rows: 2, max_row_bytes: 4 };
+        let request = InferRequest { inputs, ..InferRequest::default() };
         rows.check(&request).map_err(|error| error.to_string())
     }
 
@@ -91,52 +84,22 @@ mod tests {
 
     #[test]
     fn each_mistake_has_its_sentence() {
-        let other = Tensor {
-            name: "other".to_owned(),
-            ..texts(&[1], &["a"])
-        };
+        let other = Tensor { name: "other".to_owned(), ..texts(&[1], &["a"]) };
         let numbers = Tensor::from_f32("text", [1], &[1.0]);
         let cut = Tensor::from_raw("text", Datatype::Bytes, [1], Bytes::from_static(&[9, 0, 0, 0, 1]));
         for (inputs, expected) in [
             (vec![], "input `text`: missing"),
             (vec![other.clone()], "input `other`: the model has no such input"),
-            (
-                vec![texts(&[1], &["a"]), other],
-                "input `other`: the model has no such input",
-            ),
-            (
-                vec![texts(&[1], &["a"]), texts(&[1], &["a"])],
-                "input `text`: given twice",
-            ),
+            (vec![texts(&[1], &["a"]), other], "input `other`: the model has no such input"),
+            (vec![texts(&[1], &["a"]), texts(&[1], &["a"])], "input `text`: given twice"),
             (vec![numbers], "input `text`: expected BYTES, found FP32"),
-            (
-                vec![texts(&[1, 2], &["a", "b"])],
-                "input `text`: expected the shape [n] or [n, 1], found [1, 2]",
-            ),
-            (
-                vec![texts(&[], &["a"])],
-                "input `text`: expected the shape [n] or [n, 1], found []",
-            ),
-            (
-                vec![texts(&[0], &[])],
-                "input `text`: a batch of 0; from 1 to 2 are taken",
-            ),
-            (
-                vec![texts(&[3], &["a", "b", "c"])],
-                "input `text`: a batch of 3; from 1 to 2 are taken",
-            ),
-            (
-                vec![texts(&[2], &["a", "abcde"])],
-                "input `text`: element 1 has more than 4 bytes",
-            ),
-            (
-                vec![texts(&[2], &["a"])],
-                "input `text`: shape [2] calls for 2 elements, found 1",
-            ),
-            (
-                vec![cut],
-                "input `text`: an element's length runs past the end of the data",
-            ),
+            (vec![texts(&[1, 2], &["a", "b"])], "input `text`: expected the shape [n] or [n, 1], found [1, 2]"),
+            (vec![texts(&[], &["a"])], "input `text`: expected the shape [n] or [n, 1], found []"),
+            (vec![texts(&[0], &[])], "input `text`: a batch of 0; from 1 to 2 are taken"),
+            (vec![texts(&[3], &["a", "b", "c"])], "input `text`: a batch of 3; from 1 to 2 are taken"),
+            (vec![texts(&[2], &["a", "abcde"])], "input `text`: element 1 has more than 4 bytes"),
+            (vec![texts(&[2], &["a"])], "input `text`: shape [2] calls for 2 elements, found 1"),
+            (vec![cut], "input `text`: an element's length runs past the end of the data"),
         ] {
             assert_eq!(check(inputs).unwrap_err(), expected);
         }

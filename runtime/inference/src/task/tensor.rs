@@ -27,10 +27,7 @@ impl TensorTask {
         Self {
             inputs: session.inputs().to_vec(),
             outputs: session.outputs().to_vec(),
-            limits: TensorLimits {
-                max_elements: limits.max_elements,
-                max_batch: limits.max_batch,
-            },
+            limits: TensorLimits { max_elements: limits.max_elements, max_batch: limits.max_batch },
             max_output_bytes: limits.max_output_bytes,
             warm_up: manifest.warm_up.clone(),
         }
@@ -48,19 +45,12 @@ impl Task for TensorTask {
 
     fn check(&self, request: &InferRequest) -> Result<(), InferenceError> {
         check_inputs(&self.inputs, &request.inputs, self.limits)?;
-        request
-            .inputs
-            .iter()
-            .filter(|tensor| tensor.datatype == Datatype::Bytes)
-            .try_for_each(check_text)
+        request.inputs.iter().filter(|tensor| tensor.datatype == Datatype::Bytes).try_for_each(check_text)
     }
 
     fn warm_up(&self) -> InferRequest {
         let zeros = |signature: &Signature| zeros(signature, &self.warm_up, self.limits.max_elements);
-        InferRequest {
-            inputs: self.inputs.iter().map(zeros).collect(),
-            ..InferRequest::default()
-        }
+        InferRequest { inputs: self.inputs.iter().map(zeros).collect(), ..InferRequest::default() }
     }
 
     fn perform(&self, request: InferRequest, run: &mut Run<'_>) -> Result<Vec<Tensor>, InferenceError> {

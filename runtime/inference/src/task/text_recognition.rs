@@ -37,19 +37,11 @@ impl TextRecognition {
     ) -> Result<Self, InferenceError> {
         let path = folder.join(&settings.dictionary);
         let dictionary = ctc::Dictionary::load(&path).map_err(|reason| InferenceError::model(&path, reason))?;
-        let (graph_input, graph_output) = check_graph(
-            session.inputs(),
-            session.outputs(),
-            settings.height,
-            dictionary.classes(),
-        )
-        .map_err(|reason| InferenceError::model(folder, reason))?;
+        let (graph_input, graph_output) =
+            check_graph(session.inputs(), session.outputs(), settings.height, dictionary.classes())
+                .map_err(|reason| InferenceError::model(folder, reason))?;
         Ok(Self {
-            rows: Rows {
-                input: settings.input.clone(),
-                max_rows,
-                max_row_bytes: settings.max_image_bytes,
-            },
+            rows: Rows { input: settings.input.clone(), max_rows, max_row_bytes: settings.max_image_bytes },
             text_output: settings.text_output.clone(),
             confidence_output: settings.confidence_output.clone(),
             graph_input,
@@ -79,23 +71,12 @@ impl TextRecognition {
 
 impl Task for TextRecognition {
     fn inputs(&self) -> Vec<TensorSpec> {
-        vec![TensorSpec {
-            name: self.rows.input.clone(),
-            datatype: Datatype::Bytes,
-            shape: vec![-1],
-        }]
+        vec![TensorSpec { name: self.rows.input.clone(), datatype: Datatype::Bytes, shape: vec![-1] }]
     }
 
     fn outputs(&self) -> Vec<TensorSpec> {
-        let output = |name: &String, datatype| TensorSpec {
-            name: name.clone(),
-            datatype,
-            shape: vec![-1],
-        };
-        vec![
-            output(&self.text_output, Datatype::Bytes),
-            output(&self.confidence_output, Datatype::Fp32),
-        ]
+        let output = |name: &String, datatype| TensorSpec { name: name.clone(), datatype, shape: vec![-1] };
+        vec![output(&self.text_output, Datatype::Bytes), output(&self.confidence_output, Datatype::Fp32)]
     }
 
     fn check(&self, request: &InferRequest) -> Result<(), InferenceError> {
@@ -104,10 +85,7 @@ impl Task for TextRecognition {
 
     fn warm_up(&self) -> InferRequest {
         let picture = Tensor::from_strings(&self.rows.input, [1], [self.blank.as_ref()]);
-        InferRequest {
-            inputs: vec![picture],
-            ..InferRequest::default()
-        }
+        InferRequest { inputs: vec![picture], ..InferRequest::default() }
     }
 
     fn perform(&self, request: InferRequest, run: &mut Run<'_>) -> Result<Vec<Tensor>, InferenceError> {
@@ -150,10 +128,7 @@ fn check_graph(
             }
         }
         _ => {
-            return Err(format!(
-                "the graph's input `{}` is not FP32 [pictures, 3, height, width]",
-                input.name
-            ));
+            return Err(format!("the graph's input `{}` is not FP32 [pictures, 3, height, width]", input.name));
         }
     }
     let output = outputs.first().ok_or("the graph has no output")?;
@@ -162,9 +137,6 @@ fn check_graph(
         [_, _, Dimension::Fixed(other)] if float(output) => {
             Err(format!("the graph has {other} classes and the dictionary {classes}"))
         }
-        _ => Err(format!(
-            "the graph's output `{}` is not FP32 [pictures, steps, classes]",
-            output.name
-        )),
+        _ => Err(format!("the graph's output `{}` is not FP32 [pictures, steps, classes]", output.name)),
     }
 }

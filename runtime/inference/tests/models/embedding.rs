@@ -20,34 +20,21 @@ fn cosine(left: &[f32], right: &[f32]) -> f32 {
 #[tokio::test]
 async fn sentences_are_as_alike_as_published() {
     let model = load();
-    let sentences = [
-        "That is a happy person",
-        "That is a happy dog",
-        "That is a very happy person",
-        "Today is a sunny day",
-    ];
+    let sentences =
+        ["That is a happy person", "That is a happy dog", "That is a very happy person", "Today is a sunny day"];
     let answer = ask(&model, request([texts(&sentences)])).await.unwrap();
 
-    let [output] = answer.response.outputs.as_slice() else {
-        panic!("one output")
-    };
+    let [output] = answer.response.outputs.as_slice() else { panic!("one output") };
     assert_eq!(
         (output.name.as_str(), output.datatype, output.shape.as_slice()),
         ("embedding", Datatype::Fp32, &[4, 384][..])
     );
     let numbers = f32s(output);
     let vectors: Vec<_> = numbers.chunks(384).collect();
-    assert!(
-        (cosine(vectors[0], vectors[0]) - 1.0).abs() < 1e-4,
-        "vectors have length 1"
-    );
+    assert!((cosine(vectors[0], vectors[0]) - 1.0).abs() < 1e-4, "vectors have length 1");
     for (other, expected) in [(1, 0.6946), (2, 0.9429), (3, 0.2569)] {
         let found = cosine(vectors[0], vectors[other]);
-        assert!(
-            (found - expected).abs() < 0.01,
-            "{}: {found}, published {expected}",
-            sentences[other]
-        );
+        assert!((found - expected).abs() < 0.01, "{}: {found}, published {expected}", sentences[other]);
     }
     assert_eq!(answer.response.model_name, "minilm");
     assert!(answer.timing.run > answer.timing.finish, "{:?}", answer.timing);
@@ -60,10 +47,7 @@ async fn sentences_are_as_alike_as_published() {
 
 async fn one_by_one_is_the_same(model: &Model, sentences: &[&str], together: &[&[f32]]) {
     for (sentence, expected) in sentences.iter().zip(together) {
-        let column = Tensor {
-            shape: vec![1, 1],
-            ..texts(&[sentence])
-        };
+        let column = Tensor { shape: vec![1, 1], ..texts(&[sentence]) };
         let answer = ask(model, request([column])).await.unwrap();
         let alone = f32s(&answer.response.outputs[0]);
         assert!(cosine(&alone, expected) > 0.9999, "{sentence}");
@@ -86,19 +70,10 @@ async fn a_callers_mistakes_are_the_callers(model: &Model) {
     let huge = "x".repeat((32 << 10) + 1);
     for (inputs, expected) in [
         (request([not_utf8]), "input `text`: element 1 is not UTF-8"),
-        (
-            request([texts(&[&huge])]),
-            "input `text`: element 0 has more than 32768 bytes",
-        ),
-        (
-            request([texts(&["a"; 65])]),
-            "input `text`: a batch of 65; from 1 to 64 are taken",
-        ),
+        (request([texts(&[&huge])]), "input `text`: element 0 has more than 32768 bytes"),
+        (request([texts(&["a"; 65])]), "input `text`: a batch of 65; from 1 to 64 are taken"),
         (request([]), "input `text`: missing"),
-        (
-            wanting(request([texts(&["a"])]), &["logits"]),
-            "the model has no output `logits`",
-        ),
+        (wanting(request([texts(&["a"])]), &["logits"]), "the model has no output `logits`"),
     ] {
         let error = ask(model, inputs).await.unwrap_err();
         assert_eq!(error.blame(), forebay_inference::Blame::Client);

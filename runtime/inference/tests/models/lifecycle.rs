@@ -26,10 +26,7 @@ async fn a_run_that_outlasts_its_deadline_is_stopped_and_the_next_one_runs() {
     let model = load_small("countdown.onnx", "").unwrap();
     let deadline = Instant::now() + Duration::from_secs(1);
     let error = model.infer(request([steps(FOREVER)]), deadline).await.unwrap_err();
-    assert!(
-        matches!(error, InferenceError::DeadlineExceeded { started: true }),
-        "{error}"
-    );
+    assert!(matches!(error, InferenceError::DeadlineExceeded { started: true }), "{error}");
     // There is one session: this can only be answered if the endless run has ended.
     let answer = ask(&model, request([steps(3)])).await.unwrap();
     assert_eq!(f32s(&answer.response.outputs[0]), [3.0]);
@@ -46,23 +43,14 @@ async fn a_deadline_that_passes_in_the_queue_is_answered_on_time() {
         let first = model.infer(request([steps(FOREVER)]), soon()).await.unwrap_err();
         assert_eq!(first.blame(), Blame::Deadline);
         let second = model.infer(request([steps(1)]), soon()).await.unwrap_err();
-        assert!(
-            matches!(second, InferenceError::DeadlineExceeded { started: false }),
-            "{second}"
-        );
-        assert!(
-            began.elapsed() < Duration::from_secs(30),
-            "nobody waited for the endless run"
-        );
+        assert!(matches!(second, InferenceError::DeadlineExceeded { started: false }), "{second}");
+        assert!(began.elapsed() < Duration::from_secs(30), "nobody waited for the endless run");
         assert_eq!(model.queue_depth(), 0);
     };
     late.await;
     // A caller that goes away stops its run.
     endless.abort();
-    assert_eq!(
-        f32s(&ask(&model, request([steps(2)])).await.unwrap().response.outputs[0]),
-        [2.0]
-    );
+    assert_eq!(f32s(&ask(&model, request([steps(2)])).await.unwrap().response.outputs[0]), [2.0]);
 }
 
 #[tokio::test]
@@ -76,10 +64,7 @@ async fn closing_stops_what_runs() {
     };
     let (endless, ()) = tokio::join!(ask(&model, request([steps(FOREVER)])), closer);
     assert!(matches!(endless, Err(InferenceError::Closed)));
-    assert!(matches!(
-        ask(&model, request([steps(1)])).await,
-        Err(InferenceError::Closed)
-    ));
+    assert!(matches!(ask(&model, request([steps(1)])).await, Err(InferenceError::Closed)));
 }
 
 #[test]
@@ -89,11 +74,7 @@ fn a_library_that_cannot_be_used_is_a_sentence() {
     let whole = fs::read(library()).unwrap();
     fs::write(&cut, &whole[..whole.len() * 2 / 3]).unwrap();
     let load = |path, sha256: Option<&str>| {
-        let error = Runtime::load(&RuntimeSettings {
-            library: path,
-            sha256: sha256.map(str::to_owned),
-        })
-        .unwrap_err();
+        let error = Runtime::load(&RuntimeSettings { library: path, sha256: sha256.map(str::to_owned) }).unwrap_err();
         assert_eq!(error.blame(), Blame::Operator);
         error.to_string()
     };
@@ -116,10 +97,7 @@ fn a_model_that_cannot_be_used_is_a_sentence() {
     let load = |settings: &ModelSettings| Model::load(&runtime(), settings).unwrap_err();
     let settings = ModelSettings::new(folder.path());
 
-    let error = load(&ModelSettings {
-        sessions: 0,
-        ..settings.clone()
-    });
+    let error = load(&ModelSettings { sessions: 0, ..settings.clone() });
     assert!(error.to_string().contains("`sessions` must be from 1"), "{error}");
 
     fs::write(folder.path().join("model.onnx"), b"no graph").unwrap();
@@ -130,19 +108,13 @@ fn a_model_that_cannot_be_used_is_a_sentence() {
 
     fs::write(folder.path().join("model.toml"), "name = 'a'\nvresion = '1'").unwrap();
     let error = load(&settings);
-    assert!(
-        matches!(error, InferenceError::Manifest(_)) && error.to_string().contains("vresion"),
-        "{error}"
-    );
+    assert!(matches!(error, InferenceError::Manifest(_)) && error.to_string().contains("vresion"), "{error}");
 }
 
 #[test]
 fn a_task_that_does_not_fit_the_graph_is_refused() {
     let folder = folder_with("matmul.onnx", "");
-    for (task, expected) in [
-        ("embedding", "no input `input_ids`"),
-        ("text-recognition", "dictionary.txt"),
-    ] {
+    for (task, expected) in [("embedding", "no input `input_ids`"), ("text-recognition", "dictionary.txt")] {
         let manifest = format!("name = 'a'\nversion = '1'\ntask = '{task}'");
         fs::write(folder.path().join("model.toml"), manifest).unwrap();
         let error = Model::load(&runtime(), &ModelSettings::new(folder.path())).unwrap_err();
@@ -158,9 +130,7 @@ async fn external_weights_stay_in_the_folder() {
     let inside = folder_with("external_inside.onnx", "");
     fs::write(inside.path().join("weight.bin"), one).unwrap();
     let model = Model::load(&runtime(), &ModelSettings::new(inside.path())).unwrap();
-    let answer = ask(&model, request([Tensor::from_f32("x", [1], &[2.0])]))
-        .await
-        .unwrap();
+    let answer = ask(&model, request([Tensor::from_f32("x", [1], &[2.0])])).await.unwrap();
     assert_eq!(f32s(&answer.response.outputs[0]), [3.0]);
 
     let around = folder_with("external_outside.onnx", "");
@@ -171,8 +141,5 @@ async fn external_weights_stay_in_the_folder() {
     }
     fs::write(around.path().join("weight.bin"), one).unwrap();
     let error = Model::load(&runtime(), &ModelSettings::new(&model_folder)).unwrap_err();
-    assert!(
-        error.to_string().contains("weight.bin") && error.to_string().contains("escapes"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("weight.bin") && error.to_string().contains("escapes"), "{error}");
 }

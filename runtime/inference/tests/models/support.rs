@@ -12,9 +12,7 @@ use tempfile::TempDir;
 
 /// A file or folder that `cargo xtask assets` makes.
 pub(super) fn asset(path: &str) -> PathBuf {
-    let found = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../target/assets")
-        .join(path);
+    let found = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/assets").join(path);
     assert!(found.exists(), "{path} is missing: run `cargo xtask assets`");
     found
 }
@@ -24,11 +22,7 @@ pub(super) fn library() -> PathBuf {
 }
 
 pub(super) fn runtime() -> Arc<Runtime> {
-    Runtime::load(&RuntimeSettings {
-        library: library(),
-        sha256: None,
-    })
-    .unwrap()
+    Runtime::load(&RuntimeSettings { library: library(), sha256: None }).unwrap()
 }
 
 /// A file beside the tests.
@@ -56,33 +50,21 @@ pub(super) fn shipped(name: &str) -> TempDir {
     for entry in std::fs::read_dir(asset(&format!("models/{name}"))).unwrap() {
         let entry = entry.unwrap();
         if entry.file_name() != "model.toml" {
-            std::os::unix::fs::symlink(
-                entry.path().canonicalize().unwrap(),
-                folder.path().join(entry.file_name()),
-            )
-            .unwrap();
+            std::os::unix::fs::symlink(entry.path().canonicalize().unwrap(), folder.path().join(entry.file_name()))
+                .unwrap();
         }
     }
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("models")
-        .join(name)
-        .join("model.toml");
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(name).join("model.toml");
     std::fs::copy(manifest, folder.path().join("model.toml")).unwrap();
     folder
 }
 
 pub(super) fn request(inputs: impl IntoIterator<Item = Tensor>) -> InferRequest {
-    InferRequest {
-        inputs: inputs.into_iter().collect(),
-        ..InferRequest::default()
-    }
+    InferRequest { inputs: inputs.into_iter().collect(), ..InferRequest::default() }
 }
 
 pub(super) fn wanting(mut request: InferRequest, outputs: &[&str]) -> InferRequest {
-    let wanted = |name: &&str| RequestedOutput {
-        name: (*name).to_owned(),
-        parameters: Default::default(),
-    };
+    let wanted = |name: &&str| RequestedOutput { name: (*name).to_owned(), parameters: Default::default() };
     request.outputs = outputs.iter().map(wanted).collect();
     request
 }
@@ -93,13 +75,7 @@ pub(super) async fn ask(model: &Model, request: InferRequest) -> Result<Inferenc
 }
 
 pub(super) fn f32s(tensor: &Tensor) -> Vec<f32> {
-    tensor
-        .data
-        .as_chunks::<4>()
-        .0
-        .iter()
-        .map(|bytes| f32::from_le_bytes(*bytes))
-        .collect()
+    tensor.data.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
 
 pub(super) fn texts(tensor: &Tensor) -> Vec<String> {

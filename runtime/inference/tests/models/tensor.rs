@@ -22,19 +22,10 @@ async fn a_product_is_right_and_its_mistakes_are_named() {
     let b = || numbers("b", &[3, 2], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
     let bias = || numbers("bias", &[1], &[10.0]);
 
-    let sent = InferRequest {
-        id: Some("seven".to_owned()),
-        ..request([b(), bias(), a()])
-    };
+    let sent = InferRequest { id: Some("seven".to_owned()), ..request([b(), bias(), a()]) };
     let answer = ask(&model, sent).await.unwrap().response;
-    assert_eq!(
-        (answer.id.as_deref(), answer.model_version.as_deref()),
-        (Some("seven"), Some("1"))
-    );
-    assert_eq!(
-        (answer.outputs[0].shape.as_slice(), f32s(&answer.outputs[0])),
-        (&[1, 2][..], vec![14.0, 15.0])
-    );
+    assert_eq!((answer.id.as_deref(), answer.model_version.as_deref()), (Some("seven"), Some("1")));
+    assert_eq!((answer.outputs[0].shape.as_slice(), f32s(&answer.outputs[0])), (&[1, 2][..], vec![14.0, 15.0]));
 
     for (inputs, expected) in [
         (vec![a(), b()], "input `bias`: missing"),
@@ -42,25 +33,14 @@ async fn a_product_is_right_and_its_mistakes_are_named() {
             vec![numbers("a", &[1, 2], &[1.0; 2]), b(), bias()],
             "input `b`: dimension 0 is 3, but `k` is 2 already (in input `a`)",
         ),
-        (
-            vec![numbers("a", &[5, 3], &[1.0; 15]), b(), bias()],
-            "input `a`: a batch of 5; the most is 4",
-        ),
-        (
-            vec![int64s("a", &[1]), b(), bias()],
-            "input `a`: expected FP32, found INT64",
-        ),
+        (vec![numbers("a", &[5, 3], &[1.0; 15]), b(), bias()], "input `a`: a batch of 5; the most is 4"),
+        (vec![int64s("a", &[1]), b(), bias()], "input `a`: expected FP32, found INT64"),
     ] {
         let error = ask(&model, request(inputs)).await.unwrap_err();
         assert_eq!((error.blame(), error.to_string().as_str()), (Blame::Client, expected));
     }
     assert_eq!(
-        model
-            .metadata()
-            .inputs
-            .iter()
-            .map(|input| input.shape.clone())
-            .collect::<Vec<_>>(),
+        model.metadata().inputs.iter().map(|input| input.shape.clone()).collect::<Vec<_>>(),
         [vec![-1, -1], vec![-1, 2], vec![1]]
     );
 }
@@ -73,12 +53,7 @@ async fn every_datatype_comes_back_as_it_went() {
     assert_eq!(answer.outputs.len(), inputs.len());
     for (sent, got) in inputs.iter().zip(&answer.outputs) {
         assert_eq!(got.name, sent.name.replace("in_", "out_"));
-        assert_eq!(
-            (got.datatype, &got.shape, &got.data),
-            (sent.datatype, &sent.shape, &sent.data),
-            "{}",
-            sent.name
-        );
+        assert_eq!((got.datatype, &got.shape, &got.data), (sent.datatype, &sent.shape, &sent.data), "{}", sent.name);
     }
 
     let wanted = wanting(request(inputs.clone()), &["out_bytes", "out_bool"]);
@@ -88,16 +63,10 @@ async fn every_datatype_comes_back_as_it_went() {
     assert_eq!(texts(&answer.outputs[0]), ["", "Stauwehr", "水"]);
 
     let mut not_text = inputs;
-    let bytes = not_text
-        .iter_mut()
-        .find(|tensor| tensor.datatype == Datatype::Bytes)
-        .unwrap();
+    let bytes = not_text.iter_mut().find(|tensor| tensor.datatype == Datatype::Bytes).unwrap();
     *bytes = Tensor::from_strings("in_bytes", [3], [b"a".as_slice(), b"\0", b"\xff"]);
     let error = ask(&model, request(not_text)).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "input `in_bytes`: element 1 is not UTF-8 text without NUL"
-    );
+    assert_eq!(error.to_string(), "input `in_bytes`: element 1 is not UTF-8 text without NUL");
 }
 
 /// Three elements with bytes that differ, and no NaN that an operator might tidy.

@@ -11,9 +11,7 @@ const TICK: Duration = Duration::from_millis(1);
 
 /// How many ticks a guest may run in for `time`. The first tick may come at once, so one more is given.
 pub(crate) fn ticks(time: Duration) -> u64 {
-    u64::try_from(time.as_micros().div_ceil(TICK.as_micros()))
-        .unwrap_or(u64::MAX)
-        .saturating_add(1)
+    u64::try_from(time.as_micros().div_ceil(TICK.as_micros())).unwrap_or(u64::MAX).saturating_add(1)
 }
 
 /// Ticks until dropped.
@@ -25,20 +23,15 @@ pub(super) struct Ticker {
 impl Ticker {
     pub(super) fn start(engine: EngineWeak) -> std::io::Result<Self> {
         let (stop, stopped) = sync_channel::<()>(1);
-        let thread = std::thread::Builder::new()
-            .name("forebay-epoch".to_owned())
-            .spawn(move || {
-                while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
-                    match engine.upgrade() {
-                        Some(engine) => engine.increment_epoch(),
-                        None => return,
-                    }
+        let thread = std::thread::Builder::new().name("forebay-epoch".to_owned()).spawn(move || {
+            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                match engine.upgrade() {
+                    Some(engine) => engine.increment_epoch(),
+                    None => return,
                 }
-            })?;
-        Ok(Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+            }
+        })?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
     }
 }
 

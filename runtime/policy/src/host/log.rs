@@ -20,15 +20,7 @@ impl Host for CallState {
 fn line(text: &str) -> String {
     let end = text.floor_char_boundary(LOG_LINE_BYTES);
     let cut = text.get(..end).unwrap_or_default();
-    cut.chars()
-        .flat_map(|c| {
-            if c.is_control() {
-                c.escape_default().collect::<Vec<_>>()
-            } else {
-                vec![c]
-            }
-        })
-        .collect()
+    cut.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
 fn emit(plugin: &str, level: Level, line: &str) {

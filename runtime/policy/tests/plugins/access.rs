@@ -21,24 +21,15 @@ async fn a_token_with_the_scope_is_let_in() {
 #[tokio::test]
 async fn a_missing_token_is_challenged() {
     let answer = answer(Identity::absent(Absence::Missing)).await;
-    assert_eq!(
-        (answer.status, answer.problem.as_deref()),
-        (401, Some("missing-credentials"))
-    );
+    assert_eq!((answer.status, answer.problem.as_deref()), (401, Some("missing-credentials")));
     let (name, value) = &answer.headers[0];
-    assert_eq!(
-        (name.as_str(), value.to_str().unwrap()),
-        ("www-authenticate", r#"Bearer realm="demo""#)
-    );
+    assert_eq!((name.as_str(), value.to_str().unwrap()), ("www-authenticate", r#"Bearer realm="demo""#));
 }
 
 #[tokio::test]
 async fn a_bad_token_learns_nothing_but_that() {
     let expired = answer(Identity::absent(Absence::Expired)).await;
-    assert_eq!(
-        (expired.status, expired.problem.as_deref()),
-        (401, Some("invalid-token"))
-    );
+    assert_eq!((expired.status, expired.problem.as_deref()), (401, Some("invalid-token")));
     let forged = answer(Identity::absent(Absence::BadSignature)).await;
     let foreign = answer(Identity::absent(Absence::UnknownIssuer)).await;
     assert_eq!(forged, foreign);
@@ -57,13 +48,7 @@ async fn a_large_configuration_is_read_once_and_then_there() {
     let config = json!({"rules": [{"scopes": [], "tenants": tenants}]}).to_string();
     let plugin = load("jwt-access", &config);
     let last = Identity::with(json!({"tenant": "tenant-1999"}));
-    assert!(matches!(
-        plugin.on_request(request_by(last)).await,
-        Ok(Outcome::Continue(_))
-    ));
+    assert!(matches!(plugin.on_request(request_by(last)).await, Ok(Outcome::Continue(_))));
     let other = Identity::with(json!({"tenant": "tenant-2000"}));
-    assert!(matches!(
-        plugin.on_request(request_by(other)).await,
-        Ok(Outcome::Answer(_))
-    ));
+    assert!(matches!(plugin.on_request(request_by(other)).await, Ok(Outcome::Answer(_))));
 }

@@ -6,13 +6,7 @@ use super::support::{access, ask, hostile, spec};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn good_and_hostile_calls_mix_on_two_threads() {
-    let plugins = [
-        access(),
-        hostile("trap"),
-        hostile("answer"),
-        hostile("host-call-flood"),
-        hostile("remember"),
-    ];
+    let plugins = [access(), hostile("trap"), hostile("answer"), hostile("host-call-flood"), hostile("remember")];
     let mut calls = tokio::task::JoinSet::new();
     for worker in 0..20_usize {
         let plugins = plugins.clone();
@@ -37,11 +31,7 @@ async fn good_and_hostile_calls_mix_on_two_threads() {
 
 #[tokio::test]
 async fn a_full_pool_is_an_answer() {
-    let engine = Engine::new(&EngineLimits {
-        instances: 2,
-        ..EngineLimits::default()
-    })
-    .unwrap();
+    let engine = Engine::new(&EngineLimits { instances: 2, ..EngineLimits::default() }).unwrap();
     let mut spec = spec("hostile", "loop");
     spec.limits.deadline = std::time::Duration::from_millis(50);
     let plugin = engine.load(spec).unwrap();
@@ -55,11 +45,7 @@ async fn a_full_pool_is_an_answer() {
 
 #[tokio::test]
 async fn plugins_outlive_the_engines_handle() {
-    let engine = Engine::new(&EngineLimits {
-        instances: 2,
-        ..EngineLimits::default()
-    })
-    .unwrap();
+    let engine = Engine::new(&EngineLimits { instances: 2, ..EngineLimits::default() }).unwrap();
     let plugin = engine.load(spec("hostile", "loop")).unwrap();
     drop(engine);
     // The clock still runs, or this would never end.

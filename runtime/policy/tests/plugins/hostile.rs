@@ -15,10 +15,7 @@ async fn fails_as(behaviour: &str) -> Failure {
     let failure = ask(&plugin).await.expect_err(behaviour);
     assert!(started.elapsed() < BOUND, "{behaviour} took {:?}", started.elapsed());
     assert!(failure.blames_plugin());
-    assert!(
-        matches!(ask(&access()).await, Ok(Outcome::Continue(_))),
-        "the good plugin suffered from {behaviour}"
-    );
+    assert!(matches!(ask(&access()).await, Ok(Outcome::Continue(_))), "the good plugin suffered from {behaviour}");
     failure
 }
 
@@ -82,9 +79,7 @@ async fn edits_before_a_trap_are_dropped() {
 async fn a_call_remembers_nothing_of_the_one_before() {
     let plugin = hostile("remember");
     for _ in 0..3 {
-        let Ok(Outcome::Continue(edits)) = ask(&plugin).await else {
-            panic!("refused")
-        };
+        let Ok(Outcome::Continue(edits)) = ask(&plugin).await else { panic!("refused") };
         let mut headers = http::HeaderMap::new();
         edits.apply(&mut headers);
         assert_eq!(headers["x-seen"], "0");
@@ -96,22 +91,13 @@ async fn traps_in_later_phases_take_the_message_with_them() {
     let text = forebay_policy::Field::Input("text".to_owned());
     for behaviour in ["trap-on-forward", "seal-then-trap"] {
         let message = Notes::boxed(&[(text.clone(), None)]);
-        assert!(matches!(
-            hostile(behaviour).on_forward(message, acme()).await,
-            Err(Failure::Trap(_))
-        ));
+        assert!(matches!(hostile(behaviour).on_forward(message, acme()).await, Err(Failure::Trap(_))));
     }
     let message = Notes::boxed(&[]);
-    assert!(matches!(
-        hostile("trap-on-return").on_return(message, acme()).await,
-        Err(Failure::Trap(_))
-    ));
+    assert!(matches!(hostile("trap-on-return").on_return(message, acme()).await, Err(Failure::Trap(_))));
     let response = std::sync::Arc::new(Response);
     let plugin = hostile("trap-on-response");
-    assert!(matches!(
-        plugin.on_response(response, None, acme()).await,
-        Err(Failure::Trap(_))
-    ));
+    assert!(matches!(plugin.on_response(response, None, acme()).await, Err(Failure::Trap(_))));
 }
 
 #[tokio::test]

@@ -13,10 +13,7 @@ use super::support::{ENGINE, access, hostile, spec};
 #[test]
 fn imports_are_the_manifest() {
     let access = access();
-    assert_eq!(
-        *access.imports(),
-        BTreeSet::from([Capability::Http, Capability::Identity])
-    );
+    assert_eq!(*access.imports(), BTreeSet::from([Capability::Http, Capability::Identity]));
     assert!(access.phases().request && !access.phases().forward && !access.phases().response);
 
     let sealing = super::sealing::plugin();
@@ -31,20 +28,13 @@ fn more_imports_than_grants_are_refused_with_both_lists() {
     let mut spec = spec("jwt-access", r#"{"rules":[{"scopes":[]}]}"#);
     spec.grants = BTreeSet::from([Capability::Http, Capability::Log]);
     let error = ENGINE.load(spec).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the component uses [http, identity] but is granted [http, log]"
-    );
+    assert_eq!(error.to_string(), "the component uses [http, identity] but is granted [http, log]");
 }
 
 #[test]
 fn a_plugins_own_words_say_what_is_wrong_with_its_configuration() {
-    let error = ENGINE
-        .load(spec("jwt-access", r#"{"rules":[{"scope":["infer"]}]}"#))
-        .unwrap_err();
-    let LoadError::Refused(words) = error else {
-        panic!("{error}")
-    };
+    let error = ENGINE.load(spec("jwt-access", r#"{"rules":[{"scope":["infer"]}]}"#)).unwrap_err();
+    let LoadError::Refused(words) = error else { panic!("{error}") };
     assert!(words.contains("rules[0].scope"), "{words}");
 }
 
@@ -52,21 +42,12 @@ fn a_plugins_own_words_say_what_is_wrong_with_its_configuration() {
 fn configure_is_held_to_its_limits() {
     let mut looping = spec("hostile", "loop-in-configure");
     looping.limits.configure_deadline = Duration::from_millis(50);
-    assert!(matches!(
-        ENGINE.load(looping),
-        Err(LoadError::Configure(Failure::Deadline))
-    ));
+    assert!(matches!(ENGINE.load(looping), Err(LoadError::Configure(Failure::Deadline))));
     for behaviour in ["trap-in-configure", "call-in-configure"] {
         let result = ENGINE.load(spec("hostile", behaviour));
-        assert!(
-            matches!(result, Err(LoadError::Configure(Failure::Trap(_)))),
-            "{behaviour}: {result:?}"
-        );
+        assert!(matches!(result, Err(LoadError::Configure(Failure::Trap(_)))), "{behaviour}: {result:?}");
     }
-    assert!(matches!(
-        ENGINE.load(spec("hostile", "nonsense")),
-        Err(LoadError::Refused(_))
-    ));
+    assert!(matches!(ENGINE.load(spec("hostile", "nonsense")), Err(LoadError::Refused(_))));
 }
 
 #[test]
@@ -101,10 +82,7 @@ fn a_component_without_hooks_or_with_foreign_imports_is_refused() {
     foreign.extend([1, 0]);
     spec.wasm = foreign;
     let error = ENGINE.load(spec).unwrap_err();
-    assert!(
-        matches!(&error, LoadError::UnknownImports(names) if names == &["clock"]),
-        "{error}"
-    );
+    assert!(matches!(&error, LoadError::UnknownImports(names) if names == &["clock"]), "{error}");
 }
 
 #[test]
@@ -120,15 +98,9 @@ fn limits_beyond_the_engine_or_the_machine_are_refused() {
     greedy.limits.memory_bytes = usize::MAX;
     assert!(matches!(ENGINE.load(greedy), Err(LoadError::BadLimits(_))));
 
-    let many = EngineLimits {
-        instances: u32::MAX,
-        ..EngineLimits::default()
-    };
+    let many = EngineLimits { instances: u32::MAX, ..EngineLimits::default() };
     assert!(matches!(Engine::new(&many), Err(PolicyError::TooManyInstances { .. })));
-    let none = EngineLimits {
-        instances: 0,
-        ..EngineLimits::default()
-    };
+    let none = EngineLimits { instances: 0, ..EngineLimits::default() };
     assert!(matches!(Engine::new(&none), Err(PolicyError::BadLimits(_))));
 }
 

@@ -45,17 +45,9 @@ async fn what_came_back_is_opened_and_sealed_again_for_the_client() {
     assert_eq!(opened.fields, [(embedding(), None)]);
 
     let message: Box<dyn Message> = Box::new(opened);
-    let (edits, message) = continued(
-        plugin()
-            .on_response(Arc::new(Response), Some(message), acme())
-            .await
-            .unwrap(),
-    );
+    let (edits, message) = continued(plugin().on_response(Arc::new(Response), Some(message), acme()).await.unwrap());
     assert!(edits.is_empty());
-    assert_eq!(
-        Notes::of(message.unwrap()).fields,
-        [(embedding(), Some("client".to_owned()))]
-    );
+    assert_eq!(Notes::of(message.unwrap()).fields, [(embedding(), Some("client".to_owned()))]);
 }
 
 #[tokio::test]
@@ -69,9 +61,7 @@ async fn a_required_field_that_is_not_there_is_answered() {
 #[tokio::test]
 async fn a_changed_output_is_the_regions_fault() {
     let message = Notes::boxed(&[(embedding(), Some("another"))]);
-    let Ok(Outcome::Answer(answer)) = plugin().on_return(message, acme()).await else {
-        panic!("let through")
-    };
+    let Ok(Outcome::Answer(answer)) = plugin().on_return(message, acme()).await else { panic!("let through") };
     assert_eq!((answer.status, answer.problem.as_deref()), (502, Some("bad-gateway")));
 }
 

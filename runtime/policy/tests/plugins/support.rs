@@ -14,13 +14,8 @@ use forebay_policy::{
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
-    Engine::new(&EngineLimits {
-        instances: 64,
-        ..EngineLimits::default()
-    })
-    .expect("an engine")
-});
+pub(crate) static ENGINE: LazyLock<Engine> =
+    LazyLock::new(|| Engine::new(&EngineLimits { instances: 64, ..EngineLimits::default() }).expect("an engine"));
 
 /// The bytes of a built component.
 pub(crate) fn component(name: &str) -> Vec<u8> {
@@ -48,11 +43,7 @@ pub(crate) fn load(name: &str, config: &str) -> Plugin {
 /// The hostile plugin, told what to do. Unless the deadline is what it is to run into, it gets one that a busy
 /// machine does not reach.
 pub(crate) fn hostile(behaviour: &str) -> Plugin {
-    let deadline = if behaviour == "loop" {
-        CallLimits::default().deadline
-    } else {
-        Duration::from_secs(5)
-    };
+    let deadline = if behaviour == "loop" { CallLimits::default().deadline } else { Duration::from_secs(5) };
     load_within("hostile", behaviour, deadline)
 }
 
@@ -124,17 +115,11 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) fn with(claims: Value) -> Arc<Self> {
-        Arc::new(Self {
-            text: Ok(claims.to_string()),
-            value: claims,
-        })
+        Arc::new(Self { text: Ok(claims.to_string()), value: claims })
     }
 
     pub(crate) fn absent(absence: Absence) -> Arc<Self> {
-        Arc::new(Self {
-            text: Err(absence),
-            value: Value::Null,
-        })
+        Arc::new(Self { text: Err(absence), value: Value::Null })
     }
 }
 
@@ -156,14 +141,8 @@ pub(crate) fn acme() -> Arc<Identity> {
 }
 
 pub(crate) fn request_by(identity: Arc<Identity>) -> RequestCall {
-    let request = Request {
-        model: Some("minilm"),
-        headers: BTreeMap::from([("x-a", "1")]),
-    };
-    RequestCall {
-        request: Arc::new(request),
-        identity,
-    }
+    let request = Request { model: Some("minilm"), headers: BTreeMap::from([("x-a", "1")]) };
+    RequestCall { request: Arc::new(request), identity }
 }
 
 /// Calls `on-request` for a request of acme.
@@ -180,14 +159,8 @@ pub(crate) struct Notes {
 
 impl Notes {
     pub(crate) fn boxed(fields: &[(Field, Option<&str>)]) -> Box<dyn Message> {
-        let fields = fields
-            .iter()
-            .map(|(field, key)| (field.clone(), key.map(str::to_owned)))
-            .collect();
-        Box::new(Self {
-            fields,
-            expected: Vec::new(),
-        })
+        let fields = fields.iter().map(|(field, key)| (field.clone(), key.map(str::to_owned))).collect();
+        Box::new(Self { fields, expected: Vec::new() })
     }
 
     pub(crate) fn of(message: Box<dyn Message>) -> Self {
@@ -195,11 +168,7 @@ impl Notes {
     }
 
     fn at(&mut self, field: &Field) -> Result<&mut Option<String>, SealFailure> {
-        self.fields
-            .iter_mut()
-            .find(|(name, _)| name == field)
-            .map(|(_, key)| key)
-            .ok_or(SealFailure::NoField)
+        self.fields.iter_mut().find(|(name, _)| name == field).map(|(_, key)| key).ok_or(SealFailure::NoField)
     }
 }
 

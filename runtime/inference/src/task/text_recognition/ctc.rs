@@ -28,22 +28,12 @@ impl Dictionary {
             return Err(format!("a dictionary of more than {MAX_DICTIONARY_BYTES} bytes"));
         }
         let dictionary = Self::parse(&text);
-        if dictionary.classes() < 2 {
-            Err("no dictionary: it has no characters".to_owned())
-        } else {
-            Ok(dictionary)
-        }
+        if dictionary.classes() < 2 { Err("no dictionary: it has no characters".to_owned()) } else { Ok(dictionary) }
     }
 
     fn parse(text: &str) -> Self {
         // Not `lines`, which would take a carriage return for part of the line's end.
-        Self(
-            text.strip_suffix('\n')
-                .unwrap_or(text)
-                .split('\n')
-                .map(Box::from)
-                .collect(),
-        )
+        Self(text.strip_suffix('\n').unwrap_or(text).split('\n').map(Box::from).collect())
     }
 
     /// How many classes there are, the blank among them.
@@ -66,10 +56,7 @@ impl Dictionary {
             }
             before = class;
         }
-        Line {
-            text,
-            confidence: if count == 0 { 0.0 } else { sum / f32::from(count) },
-        }
+        Line { text, confidence: if count == 0 { 0.0 } else { sum / f32::from(count) } }
     }
 }
 
@@ -89,10 +76,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn steps(classes: &[usize], probability: f32) -> Vec<f32> {
-        classes
-            .iter()
-            .flat_map(|class| (0..4).map(move |c| if c == *class { probability } else { 0.0 }))
-            .collect()
+        classes.iter().flat_map(|class| (0..4).map(move |c| if c == *class { probability } else { 0.0 })).collect()
     }
 
     #[test]
@@ -100,25 +84,13 @@ mod tests {
         let dictionary = Dictionary::parse("blank\na\nb\n \n");
         assert_eq!(dictionary.classes(), 4);
         let line = dictionary.read(&steps(&[0, 1, 1, 0, 1, 2, 3, 3, 2, 0], 0.5));
-        assert_eq!(
-            line,
-            Line {
-                text: "aab b".to_owned(),
-                confidence: 0.5
-            }
-        );
+        assert_eq!(line, Line { text: "aab b".to_owned(), confidence: 0.5 });
     }
 
     #[test]
     fn nothing_but_blanks_is_an_empty_line() {
         let dictionary = Dictionary::parse("blank\na\nb\n ");
-        assert_eq!(
-            dictionary.read(&steps(&[0, 0], 1.0)),
-            Line {
-                text: String::new(),
-                confidence: 0.0
-            }
-        );
+        assert_eq!(dictionary.read(&steps(&[0, 0], 1.0)), Line { text: String::new(), confidence: 0.0 });
         assert_eq!(dictionary.read(&[f32::NAN; 8]).text, "");
     }
 

@@ -44,10 +44,7 @@ pub(super) fn decode(file: &[u8], height: u32, max_width: u32) -> Result<Pixels,
         _ => "is a damaged picture".to_owned(),
     })?;
     let width = scaled_width(picture.width(), picture.height(), height, max_width);
-    Ok(pixels(
-        &on_white(&picture.resize_exact(width, height, FilterType::Triangle)),
-        max_width,
-    ))
+    Ok(pixels(&on_white(&picture.resize_exact(width, height, FilterType::Triangle)), max_width))
 }
 
 /// The smallest PNG that passes through everything.
@@ -118,10 +115,7 @@ mod tests {
         let pixels = decode(&png(RgbImage::from_pixel(48, 48, Rgb([255, 0, 255]))), 48, 1600).unwrap();
         assert_eq!((pixels.width, pixels.planes.len()), (320, 3 * 48 * 320));
         let plane = 48 * 320;
-        assert_eq!(
-            [0, 47, 48, plane, 2 * plane].map(|place| pixels.planes[place]),
-            [1.0, 1.0, 0.0, -1.0, 1.0]
-        );
+        assert_eq!([0, 47, 48, plane, 2 * plane].map(|place| pixels.planes[place]), [1.0, 1.0, 0.0, -1.0, 1.0]);
     }
 
     #[test]
@@ -143,14 +137,8 @@ mod tests {
             (b"GIF89a".to_vec(), "is neither a JPEG nor a PNG picture"),
             (Vec::new(), "is neither a JPEG nor a PNG picture"),
             (png(RgbImage::new(48, 48))[..60].to_vec(), "is a damaged picture"),
-            (
-                png(DynamicImage::new_luma8(4097, 1)),
-                "is larger than 4096 x 4096 pixels",
-            ),
-            (
-                png(DynamicImage::new_rgb16(4096, 4096)),
-                "is larger than 4096 x 4096 pixels",
-            ),
+            (png(DynamicImage::new_luma8(4097, 1)), "is larger than 4096 x 4096 pixels"),
+            (png(DynamicImage::new_rgb16(4096, 4096)), "is larger than 4096 x 4096 pixels"),
         ] {
             let error = decode(&file, 48, 1600).unwrap_err();
             assert!(error.starts_with(expected), "{error}");

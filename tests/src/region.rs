@@ -1,0 +1,137 @@
+//! Regional nodes in this process.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use forebay_region::{RegionConfig, RegionError, RegionNode};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::assets;
+use crate::client::Client;
+use crate::place::{Place, SMALL_MODELS};
+
+/// The configuration of a regional node.
+#[derive(Clone)]
+pub struct RegionFile {
+    name: String,
+    jurisdiction: String,
+    models: String,
+    keys: String,
+    more: String,
+}
+
+impl RegionFile {
+    /// A region with the small models and the key `region`.
+    pub fn new(name: &str, jurisdiction: &str) -> Self {
+        let file = Self {
+            name: name.to_owned(),
+            jurisdiction: jurisdiction.to_owned(),
+            models: String::new(),
+            keys: String::new(),
+            more: String::new(),
+        };
+        SMALL_MODELS.iter().fold(file, |file, model| file.model(model)).key("region", "region.key")
+    }
+
+    /// With another model, by the path of its folder.
+    #[must_use]
+    pub fn model(mut self, path: &str) -> Self {
+        let _ = writeln!(self.models, "[[models]]\npath = {path:?}\nqueue_capacity = 64");
+        self
+    }
+
+    /// With the real models.
+    #[must_use]
+    pub fn real_models(self) -> Self {
+        ["models/minilm", "models/ocr"]
+            .iter()
+            .fold(self, |file, model| file.model(assets::asset(model).to_str().unwrap()))
+    }
+
+    /// With room for this many waiting requests before each model.
+    #[must_use]
+    pub fn queue(mut self, capacity: usize) -> Self {
+        self.models = self.models.replace("queue_capacity = 64", &format!("queue_capacity = {capacity}"));
+        self
+    }
+
+    /// With only this key.
+    #[must_use]
+    pub fn key(mut self, name: &str, file: &str) -> Self {
+        self.keys = format!("[[keys]]\nname = {name:?}\nfile = {file:?}\n");
+        self
+    }
+
+    /// With more text, of tables that are not there yet.
+    #[must_use]
+    pub fn plus(mut self, toml: &str) -> Self {
+        let _ = writeln!(self.more, "{toml}");
+        self
+    }
+
+    /// The text of the file.
+    pub fn text(&self) -> String {
+        let Self { name, jurisdiction, models, keys, more } = self;
+        let library = assets::asset("onnxruntime/libonnxruntime.so");
+        format!(
+            "name = {name:?}\njurisdiction = {jurisdiction:?}\nlisten = \"127.0.0.1:0\"\n\
+             [runtime]\nlibrary = {library:?}\n{models}{keys}{more}"
+        )
+    }
+
+    /// Starts it and waits until its models are warm.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub async fn start(&self, place: &Place) -> Region {
+        let config = RegionConfig::parse("region.toml", &self.text(), place.path())
+            .unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let stop = CancellationToken::new();
+        let mut node = RegionNode::start(config, stop.clone()).await.unwrap();
+        node.ready().await.unwrap();
+        let address = node.local_addr();
+        Region { address, stop, node: tokio::spawn(node.finished()) }
+    }
+}
+
+/// A running regional node.
+pub struct Region {
+    address: SocketAddr,
+    stop: CancellationToken,
+    node: JoinHandle<Result<(), RegionError>>,
+}
+
+impl Region {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where it listens, for a configuration.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A client that asks it without a gateway.
+    pub fn client(&self) -> Client {
+        Client::plain(self.address)
+    }
+
+    /// How many inferences with `model` it has answered.
+    pub async fn answered(&self, model: &str) -> u64 {
+        let metrics = self.client().get("/metrics").send().await.ok();
+        let line = format!("forebay_region_requests_total{{model=\"{model}\",outcome=\"ok\"}} ");
+        let text = String::from_utf8(metrics.body.to_vec()).unwrap();
+        text.lines().find_map(|found| found.strip_prefix(&line)).map_or(0, |count| count.parse().unwrap())
+    }
+
+    /// Drains it.
+    ///
+    /// # Panics
+    /// It ends with an error.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.node.await.unwrap().unwrap();
+    }
+}
