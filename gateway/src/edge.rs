@@ -68,9 +68,13 @@ impl Edge {
         })
     }
 
-    /// Probes every region once, so that the first request finds them judged.
+    /// Probes every region and fetches every issuer's keys once, so that the first request finds them judged.
     pub(crate) async fn look_around(self: &Arc<Self>, config: &Config) {
         let mut probes = JoinSet::new();
+        for issuer in self.identities.issuers() {
+            let issuer = Arc::clone(issuer);
+            probes.spawn(async move { issuer.fetch_first().await });
+        }
         for region in self.regions.iter() {
             let (region, metrics, timeout) =
                 (Arc::clone(region), Arc::clone(&self.metrics), config.balance.probe_timeout);

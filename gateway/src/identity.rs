@@ -38,8 +38,8 @@ impl Identities {
     /// Loads the issuers' keys.
     ///
     /// # Errors
-    /// A key file is missing or unreadable. Keys behind an address are fetched later: until then their tokens are
-    /// refused.
+    /// A key file is missing or unreadable. Keys behind an address are fetched later, before the first
+    /// request: until then their tokens are refused.
     pub(crate) fn load(issuers: &[config::Issuer]) -> Result<Self, StartError> {
         let mut loaded = HashMap::new();
         for (index, issuer) in issuers.iter().enumerate() {

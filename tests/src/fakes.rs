@@ -81,7 +81,9 @@ impl Handler for Misbehaving {
             }
             Behaviour::BreaksOff => {
                 let (sender, body) = Body::channel(1);
-                tokio::spawn(async move { drop(sender.send("{\"model_name\":").await) });
+                tokio::spawn(async move {
+                    let _ = sender.send("{\"model_name\":").await;
+                });
                 Response::new(body)
             }
         }

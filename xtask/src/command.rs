@@ -16,7 +16,20 @@ const REPORTED_CHARS: usize = 2_000;
 pub(crate) fn cargo(workspace: &Workspace) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace.root());
+    forget_own_package(&mut command);
     command
+}
+
+/// `cargo run` tells a program which package it belongs to. Build scripts that watch those variables (ring's does)
+/// would see ours, and everything above them would be built again each time one switches between `cargo xtask` and
+/// plain `cargo`.
+pub(crate) fn forget_own_package(command: &mut Command) {
+    let ours = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(ours) {
+            command.env_remove(name);
+        }
+    }
 }
 
 /// The command line as one would type it.

@@ -13,7 +13,7 @@ use crate::telemetry::logs;
 /// Runs a regional node until it is told to end.
 pub(super) fn run(file: &Path) -> Result<(), Failure> {
     let config = RegionConfig::load(file).map_err(|mistakes| Failure::Usage(mistakes.to_string()))?;
-    logs::start(LogFormat::Json, "info").map_err(Failure::Usage)?;
+    let _logs = logs::start(LogFormat::Json, "info,ort=warn").map_err(Failure::Usage)?;
     runtime()?.block_on(async {
         let mut signals = Signals::listen()?;
         let shutdown = CancellationToken::new();

@@ -12,7 +12,7 @@ use crate::telemetry::logs;
 /// Runs a gateway node until it is told to end.
 pub(super) fn run(file: &Path) -> Result<(), Failure> {
     let config = Config::load(file).map_err(|mistakes| Failure::Usage(mistakes.to_string()))?;
-    logs::start(config.telemetry().format, &config.telemetry().filter).map_err(Failure::Usage)?;
+    let _logs = logs::start(config.telemetry().format, &config.telemetry().filter).map_err(Failure::Usage)?;
     runtime()?.block_on(async {
         let mut signals = Signals::listen()?;
         let node = Node::bind(&config, Some(file)).await.map_err(failure)?;

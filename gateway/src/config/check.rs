@@ -420,6 +420,10 @@ impl Reader<'_> {
         if route.origin.is_some() {
             self.check.mistake(format!("{at}.origin"), "belongs to dialect `http`", None);
         }
+        if !route.path.ends_with("/v2/") {
+            let hint = "the protocol's own first segment is `v2`: `/v2/`, or `/eu/v2/`";
+            self.check.mistake(format!("{at}.path"), "must end in `/v2/` on dialect `oip`", Some(hint.into()));
+        }
         self.all_known(&format!("{at}.regions"), &route.regions, &names.regions, "region");
         self.all_known(
             &format!("{at}.jurisdictions"),

@@ -1,5 +1,7 @@
 //! The steps of the tour, in four chapters.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::cluster::Cluster;
@@ -9,6 +11,10 @@ use super::tour::{Expected, Seen, Tour, Visitor, picture, texts};
 
 /// What no log may hold.
 const SECRET: &str = "patient Ada Weiss was admitted at dawn";
+
+/// How often and for how long the region's log is looked at.
+const LOG_POLLS: u32 = 100;
+const LOG_POLL: Duration = Duration::from_millis(50);
 
 /// Who may ask.
 pub(super) async fn access(tour: &mut Tour, visitor: &Visitor, state: &State) -> Result<(), String> {
@@ -49,7 +55,7 @@ pub(super) async fn sealing(tour: &mut Tour, visitor: &Visitor, state: &State) -
     let body = texts(&[SECRET]);
     let seen = visitor.infer("/sealed", "minilm", Some(&acme), &body).await?;
     let expected = Expected { status: 200, cache: Some("miss"), region: Some("eu-west"), ..Expected::default() };
-    tour.judge("embedding of a sealed sentence", &seen, expected, leaked(state)?);
+    tour.judge("embedding of a sealed sentence", &seen, expected, leaked(state).await?);
     Ok(())
 }
 
@@ -90,15 +96,19 @@ fn wrong_cosine(seen: &Seen) -> Option<String> {
 }
 
 /// The region logged the sealed request, and no log holds the sentence.
-fn leaked(state: &State) -> Result<Option<String>, String> {
-    for name in ["eu-west.log", "us-east.log", "forebay.log"] {
-        let log = std::fs::read_to_string(state.file(name)).map_err(|error| format!("{name}: {error}"))?;
-        if log.contains(SECRET) {
-            return Ok(Some(format!("{name} holds the sentence")));
+async fn leaked(state: &State) -> Result<Option<String>, String> {
+    let read = |name: &str| std::fs::read_to_string(state.file(name)).map_err(|error| format!("{name}: {error}"));
+    // The region writes its line behind the answer.
+    for _ in 0..LOG_POLLS {
+        if read("eu-west.log")?.contains("\"sealed_inputs\":1") {
+            for name in ["eu-west.log", "us-east.log", "forebay.log"] {
+                if read(name)?.contains(SECRET) {
+                    return Ok(Some(format!("{name} holds the sentence")));
+                }
+            }
+            return Ok(None);
         }
-        if name == "eu-west.log" && !log.contains("\"sealed_inputs\":1") {
-            return Ok(Some("the region saw no sealed input".into()));
-        }
+        tokio::time::sleep(LOG_POLL).await;
     }
-    Ok(None)
+    Ok(Some("the region logged no sealed input".into()))
 }

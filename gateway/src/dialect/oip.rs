@@ -45,9 +45,8 @@ pub(crate) struct Decoded {
 /// # Errors
 /// 415 for a content coding, 400 for what is not an inference.
 pub(crate) fn decode(headers: &HeaderMap, body: &Bytes) -> Result<Decoded, Refusal> {
-    if let Some(coding) = headers.get(CONTENT_ENCODING)
-        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
-    {
+    let is_coded = |coding: &HeaderValue| !coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(CONTENT_ENCODING).iter().any(is_coded) {
         return Err(Refusal::new(ProblemType::UnsupportedEncoding, "send the body without Content-Encoding"));
     }
     let request = forebay_oip::decode_request(body, json_length(headers)?, &DecodeLimits::default())?;
@@ -57,12 +56,13 @@ pub(crate) fn decode(headers: &HeaderMap, body: &Bytes) -> Result<Decoded, Refus
 }
 
 fn json_length(headers: &HeaderMap) -> Result<Option<usize>, Refusal> {
-    let Some(value) = headers.get(HEADER_LENGTH) else {
+    let mut values = headers.get_all(HEADER_LENGTH).iter();
+    let Some(value) = values.next() else {
         return Ok(None);
     };
-    let length =
-        value.to_str().ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit())).and_then(|t| t.parse().ok());
-    let refusal = || Refusal::new(ProblemType::MalformedBody, format!("`{HEADER_LENGTH}` must be a number of bytes"));
+    let text = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let length = text.filter(|_| values.next().is_none()).and_then(|text| text.parse().ok());
+    let refusal = || Refusal::new(ProblemType::MalformedBody, format!("`{HEADER_LENGTH}` must be one number of bytes"));
     length.map(Some).ok_or_else(refusal)
 }
 

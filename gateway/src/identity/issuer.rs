@@ -119,12 +119,19 @@ impl Issuer {
         self.refresh().await
     }
 
+    /// Fetches the keys of an issuer behind an address for the first time, so that its tokens are known from the first
+    /// request on, after a reload too.
+    pub(crate) async fn fetch_first(&self) {
+        self.refresh().await;
+    }
+
     /// Keeps the keys of an issuer behind an address fresh; ends only when dropped.
     pub(crate) async fn keep_fresh(self: Arc<Self>) {
         let Some(remote) = &self.remote else { return };
         loop {
-            let known = self.refresh().await || !self.keys.load().is_empty();
+            let known = !self.keys.load().is_empty();
             tokio::time::sleep(if known { remote.refresh() } else { UNKNOWN_KEY_FETCH_GAP }).await;
+            self.refresh().await;
         }
     }
 

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use forebay_http::{ProblemType, ResponseBody};
+use forebay_oip::path::Operation;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde_json::json;
@@ -24,7 +25,12 @@ pub(super) async fn answer(
         Ask::Live => (StatusCode::OK, json!({ "live": true }).to_string().into()),
         Ask::Ready => ready(work, target),
         Ask::ServerMetadata => (StatusCode::OK, server_metadata()),
-        Ask::ModelMetadata(name) | Ask::ModelReady(name) => of_model(work, exchange, target, name).await?,
+        Ask::ModelMetadata(name) => {
+            of_model(work, exchange, target, name, |model, version| Operation::ModelMetadata { model, version }).await?
+        }
+        Ask::ModelReady(name) => {
+            of_model(work, exchange, target, name, |model, version| Operation::ModelReady { model, version }).await?
+        }
         Ask::Infer(_) => return Err(Refusal::method_not_allowed("POST")),
     };
     exchange.enter(Stage::PolicyResponse);
@@ -41,12 +47,13 @@ async fn of_model(
     exchange: &mut Exchange,
     target: &InferenceTarget,
     name: &ModelName,
+    operation: impl FnOnce(String, Option<String>) -> Operation,
 ) -> Result<(StatusCode, Bytes), Refusal> {
     exchange.model(&name.model);
     exchange.enter(Stage::Forward);
     let call = work.call(exchange, target, name);
-    let path = work.route.inner_path(&work.facts.path);
-    let (head, body) = work.edge.regions.get(&call, path, &mut exchange.trail).await?;
+    let path = call.path(operation);
+    let (head, body) = work.edge.regions.get(&call, &path, &mut exchange.trail).await?;
     if head.status.is_success() {
         return Ok((head.status, body));
     }

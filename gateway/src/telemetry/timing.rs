@@ -29,8 +29,10 @@ pub enum Stage {
 }
 
 impl Stage {
-    const COUNT: usize = 10;
-    const ALL: [Self; Self::COUNT] = [
+    /// How many there are.
+    pub(crate) const COUNT: usize = 10;
+    /// All of them, in order.
+    pub(crate) const ALL: [Self; Self::COUNT] = [
         Self::Route,
         Self::Admit,
         Self::Identity,

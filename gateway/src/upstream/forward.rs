@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use forebay_http::ProblemType;
+use forebay_oip::path::Operation;
 use forebay_oip::{DecodeLimits, Encoding, HEADER_LENGTH, InferRequest, InferResponse};
 use http::header::CONTENT_TYPE;
 use http::request::Builder;
@@ -51,6 +52,13 @@ pub(crate) struct Call<'a> {
     pub deadline: Instant,
     /// `traceparent` to send on.
     pub trace: Option<HeaderValue>,
+}
+
+impl Call<'_> {
+    /// The path of an operation on the call's model.
+    pub(crate) fn path(&self, of: impl FnOnce(String, Option<String>) -> Operation) -> String {
+        of(self.model.to_owned(), self.version.map(str::to_owned)).to_string()
+    }
 }
 
 /// Where an answer came from, for the log; filled in also when there is none.
@@ -125,7 +133,7 @@ impl Regions {
         trail: &mut Trail,
     ) -> Result<Answer, Refusal> {
         let encoded = forebay_oip::encode_request(request, Encoding::Binary)?;
-        let path = infer_path(call.model, call.version);
+        let path = call.path(|model, version| Operation::Infer { model, version });
         self.budget.earn();
         let mut tried: Vec<&str> = Vec::new();
         loop {
@@ -151,7 +159,7 @@ impl Regions {
         }
     }
 
-    /// Passes a GET below `/v2` to an allowed region, such as a model's metadata.
+    /// Asks an allowed region about a model: its metadata, or whether it is ready.
     ///
     /// # Errors
     /// As for `infer`.
@@ -278,17 +286,6 @@ fn head(builder: Builder, call: &Call<'_>) -> Builder {
     match &call.trace {
         Some(trace) => builder.header(TRACEPARENT, trace),
         None => builder,
-    }
-}
-
-fn infer_path(model: &str, version: Option<&str>) -> String {
-    let model = percent_encoding::utf8_percent_encode(model, percent_encoding::NON_ALPHANUMERIC);
-    match version {
-        Some(version) => {
-            let version = percent_encoding::utf8_percent_encode(version, percent_encoding::NON_ALPHANUMERIC);
-            format!("/v2/models/{model}/versions/{version}/infer")
-        }
-        None => format!("/v2/models/{model}/infer"),
     }
 }
 

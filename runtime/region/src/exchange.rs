@@ -20,6 +20,9 @@ const OK: &str = "ok";
 /// The operation whose requests are counted by model.
 pub(crate) const INFER: &str = "infer";
 
+/// The operation that edges probe with.
+pub(crate) const PROBE: &str = "node";
+
 /// One request, from its head to its last byte.
 pub(crate) struct Exchange {
     metrics: Arc<Metrics>,
@@ -78,6 +81,10 @@ impl Drop for Exchange {
         let outcome = self.outcome();
         if self.operation == INFER {
             self.metrics.finished(self.model.as_deref(), outcome);
+        }
+        // Every edge probes every second or so; those who watch would not find the requests among them.
+        if self.operation == PROBE {
+            return;
         }
         tracing::info!(
             target: "forebay::access",

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::RegionConfig;
 use crate::catalog::Catalog;
 use crate::error::RequestError;
-use crate::exchange::{Exchange, INFER};
+use crate::exchange::{Exchange, INFER, PROBE};
 use crate::headers::trace_id;
 use crate::metrics::{Metrics, OPEN_METRICS};
 
@@ -149,7 +149,7 @@ impl Target {
             Target::Protocol(Operation::ModelMetadata { .. }) => "model-metadata",
             Target::Protocol(Operation::ModelReady { .. }) => "model-ready",
             Target::Protocol(Operation::Infer { .. }) => INFER,
-            Target::Node => "node",
+            Target::Node => PROBE,
             Target::Metrics => "metrics",
         }
     }

@@ -7,9 +7,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use forebay_oip::sealed::{self, Direction};
-use forebay_oip::{
-    Datatype, DecodeLimits, Encoding, InferRequest, RequestedOutput, Tensor, decode_response, encode_request,
-};
+use forebay_oip::{Datatype, DecodeLimits, Encoding, InferRequest, Tensor, decode_response, encode_request};
 use forebay_region::{RegionConfig, RegionError, RegionNode};
 use forebay_seal::Keyring;
 use serde_json::{Value, json};
@@ -289,22 +287,4 @@ async fn a_node_without_its_model_ends_with_the_reason() {
     let node = RegionNode::start(config, CancellationToken::new()).await.unwrap();
     let error = node.finished().await.unwrap_err();
     assert!(matches!(error, RegionError::Model(_)) && error.to_string().contains("countdown"), "{error}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn zz_stress() {
-    let node = Node::start("").await;
-    let address = node.address;
-    for i in 0..60 {
-        let _ = tokio::join!(
-            endless(address, "100"),
-            endless(address, "100"),
-            endless(address, "100"),
-            endless(address, "100")
-        );
-        let answer = exchange(address, "POST", COUNTDOWN, &[("forebay-timeout-ms", "5000")], &countdown(3)).await;
-        if answer.status != 200 {
-            panic!("{i} {:?}", answer.body);
-        }
-    }
 }

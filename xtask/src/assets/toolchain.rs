@@ -90,6 +90,7 @@ impl Toolchain {
 
 fn debian_cargo(workspace: &Workspace, linker: &Path) -> Command {
     let mut cargo = Command::new(DEBIAN_CARGO);
+    command::forget_own_package(&mut cargo);
     // What rustup and the Cargo above us set would lead to the other toolchain.
     for name in ["RUSTUP_TOOLCHAIN", "CARGO", "RUSTDOC", "RUSTC_WRAPPER", "LD_LIBRARY_PATH"] {
         cargo.env_remove(name);

@@ -1,0 +1,1 @@
+//! The answer cache as a caller sees it.

@@ -1,0 +1,12 @@
+//! Whole nodes as their callers and operators meet them: everything through the TLS front door.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod access;
+mod bad_input;
+mod cache;
+mod house;
+mod inference;
+mod lifecycle;
+mod policy;
+mod regions;
+mod sealing;
