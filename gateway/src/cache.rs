@@ -30,9 +30,9 @@ pub(crate) struct AnswerCache {
 /// An answer that was kept.
 pub(crate) struct Stored {
     /// The canonical answer, without the asker's `id`.
-    pub answer: InferResponse,
+    pub(crate) answer: InferResponse,
+    made: Instant,
     ttl: Duration,
-    expires: Instant,
     json: OnceLock<Encoded>,
 }
 
@@ -40,12 +40,12 @@ impl Stored {
     /// An answer that stays fresh for `ttl` from `now`.
     pub(crate) fn new(mut answer: InferResponse, now: Instant, ttl: Duration) -> Self {
         answer.id = None;
-        Self { answer, ttl, expires: now + ttl, json: OnceLock::new() }
+        Self { answer, made: now, ttl, json: OnceLock::new() }
     }
 
-    /// Whole seconds it stays fresh.
-    pub(crate) fn fresh_s(&self, now: Instant) -> u64 {
-        self.expires.saturating_duration_since(now).as_secs()
+    /// Time that it has been kept.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.made)
     }
 
     /// The answer as plain JSON, made once: most callers of an entry want these very bytes.
@@ -87,13 +87,22 @@ impl AnswerCache {
         Self { answers, flights: Flights::default() }
     }
 
-    /// The answer for `key`; or the duty to get it, where nobody else is getting it. Waits for one who is, until
+    /// The answer for `key`, at most `max_age` old; or the duty to get it, where nobody else is getting it. Waits for one who is, until
     /// `deadline`, and takes over where that one gives up.
     ///
     /// # Errors
     /// The deadline passed while waiting.
-    pub(crate) async fn lookup(self: &Arc<Self>, key: Key, deadline: Instant) -> Result<Lookup, flight::WaitedTooLong> {
-        flight::lookup(self, key, deadline).await
+    pub(crate) async fn lookup(
+        self: &Arc<Self>,
+        key: Key,
+        max_age: Duration,
+        deadline: Instant,
+    ) -> Result<Lookup, flight::WaitedTooLong> {
+        flight::lookup(self, key, max_age, deadline).await
+    }
+
+    fn fresh(&self, key: &Key, max_age: Duration) -> Option<Arc<Stored>> {
+        self.answers.get(key).filter(|stored| stored.age(Instant::now()) < max_age)
     }
 
     /// Entries and bytes now held.

@@ -114,6 +114,7 @@ pub struct Limits {
     pub(crate) listener: forebay_http::Limits,
     pub(crate) answer_bytes: usize,
     pub(crate) requests: usize,
+    pub(crate) buffered_bytes: usize,
 }
 
 /// Logs.
@@ -126,7 +127,7 @@ pub struct Telemetry {
 }
 
 /// How regions are watched and chosen.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Balance {
     pub(crate) probe_interval: Duration,
     pub(crate) probe_timeout: Duration,
@@ -134,13 +135,14 @@ pub struct Balance {
     pub(crate) eject: Duration,
     pub(crate) eject_max: Duration,
     pub(crate) connect: Duration,
+    pub(crate) attempt: Duration,
     pub(crate) retry_percent: u32,
     pub(crate) retry_burst: u32,
     pub(crate) latency_decay: Duration,
 }
 
 /// Who may sign tokens.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issuer {
     pub(crate) issuer: String,
     pub(crate) audiences: Vec<String>,
@@ -148,10 +150,11 @@ pub struct Issuer {
     pub(crate) jwks: JwksSource,
     pub(crate) leeway: Duration,
     pub(crate) tenant_claim: String,
+    pub(crate) tenant_prefix: String,
 }
 
 /// Where an issuer's public keys come from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JwksSource {
     /// A file, read at start and on reload.
     File(PathBuf),
@@ -179,7 +182,7 @@ pub struct Plugin {
 }
 
 /// A regional node.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Region {
     pub(crate) name: String,
     pub(crate) url: Url,
@@ -197,6 +200,8 @@ pub struct Route {
     pub(crate) path: String,
     pub(crate) methods: Vec<Method>,
     pub(crate) policies: Vec<String>,
+    /// Anybody may use it: no plugin needs to guard it.
+    pub(crate) public: bool,
     pub(crate) target: Target,
     pub(crate) request: Duration,
     pub(crate) body_bytes: usize,

@@ -32,9 +32,9 @@ pub(crate) enum Ask {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ModelName {
     /// Its name.
-    pub model: String,
+    pub(crate) model: String,
     /// The version that was asked for.
-    pub version: Option<String>,
+    pub(crate) version: Option<String>,
 }
 
 impl Ask {
@@ -54,21 +54,29 @@ impl Ask {
         }
     }
 
-    /// Checks the method and that the route serves the model.
+    /// Checks the method.
     ///
     /// # Errors
-    /// 405, or 404 for a model that this route does not serve: whether it exists elsewhere is nobody's business.
-    pub(crate) fn check(self, method: &Method, target: &InferenceTarget) -> Result<Self, Refusal> {
+    /// 405.
+    pub(crate) fn check_method(&self, method: &Method) -> Result<(), Refusal> {
         let methods = self.methods();
-        if !methods.contains(method) {
-            let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
-            return Err(Refusal::method_not_allowed(&names.join(", ")));
+        if methods.contains(method) {
+            return Ok(());
         }
+        let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+        Err(Refusal::method_not_allowed(&names.join(", ")))
+    }
+
+    /// Checks that the route serves the model. After the policies: who may not ask learns nothing of what there is.
+    ///
+    /// # Errors
+    /// 404: whether the model exists elsewhere is nobody's business.
+    pub(crate) fn check_model(&self, target: &InferenceTarget) -> Result<(), Refusal> {
         match self.model() {
             Some(name) if !target.models.is_empty() && !target.models.contains(&name.model) => {
                 Err(Refusal::new(ProblemType::ModelNotFound, format!("no model is named `{}`", name.model)))
             }
-            _ => Ok(self),
+            _ => Ok(()),
         }
     }
 }

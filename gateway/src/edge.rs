@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use forebay_policy::{CallLimits, Engine, PluginSpec};
+use forebay_policy::{CallLimits, Engine, Phase, PluginSpec};
 use forebay_seal::Keyring;
 use tokio::task::JoinSet;
 
@@ -17,10 +17,10 @@ use crate::policy::{Chain, Policy};
 use crate::route::{Route, RouteTable};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::budget::RetryBudget;
-use crate::upstream::forward::Regions;
 use crate::upstream::probe;
 use crate::upstream::proxy::Origin;
 use crate::upstream::region::Region;
+use crate::upstream::regions::Regions;
 
 /// The edge of one configuration.
 pub(crate) struct Edge {
@@ -45,23 +45,23 @@ pub(crate) struct Lasting {
 }
 
 impl Edge {
-    /// Builds everything that `config` names: keys, plugins, issuers, regions, routes.
+    /// Builds everything that `config` names: keys, plugins, issuers, regions, routes. Of `before`, the edge of an
+    /// earlier configuration, it keeps what is still the same: regions with their health, issuers with their keys.
     ///
     /// # Errors
     /// Something it names cannot be used; nothing has changed then.
-    pub(crate) fn build(config: &Config, lasting: &Lasting) -> Result<Self, StartError> {
+    pub(crate) fn build(config: &Config, lasting: &Lasting, before: Option<&Self>) -> Result<Self, StartError> {
         let keyring = Arc::new(keyring(config)?);
         let policies = policies(config, lasting)?;
         let metrics = &lasting.metrics;
-        let regions = regions(config)?;
-        let budget = RetryBudget::new(config.balance.retry_percent, config.balance.retry_burst);
+        let regions = regions(config, metrics, before)?;
         Ok(Self {
             pop: config.pop.clone(),
             limits: config.limits.clone(),
             routes: routes(config, &policies, &keyring, metrics)?,
-            identities: Identities::load(&config.issuers)?,
+            identities: Identities::load(&config.issuers, before.map(|before| &before.identities))?,
             policies: policies.into_values().collect(),
-            regions: Regions::new(regions, budget, Arc::clone(metrics), config.limits.answer_bytes),
+            regions,
             admission: Arc::clone(&lasting.admission),
             cache: Arc::clone(&lasting.cache),
             metrics: Arc::clone(metrics),
@@ -144,8 +144,19 @@ fn policy(index: usize, plugin: &config::Plugin, engine: &Engine) -> Result<Poli
     Ok(Policy { plugin: loaded, keys: Arc::new(plugin.keys.clone()) })
 }
 
-fn regions(config: &Config) -> Result<Vec<Arc<Region>>, StartError> {
-    config.regions.iter().map(|region| Region::new(region, &config.balance).map(Arc::new)).collect()
+fn regions(config: &Config, metrics: &Arc<Metrics>, before: Option<&Edge>) -> Result<Regions, StartError> {
+    let balance = &config.balance;
+    let mut regions = Vec::new();
+    for region in &config.regions {
+        let known = before.and_then(|edge| edge.regions.iter().find(|known| known.is_of(region, balance)));
+        regions.push(match known {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(Region::new(region, balance)?),
+        });
+    }
+    let budget = before.and_then(|edge| edge.regions.budget_of(balance));
+    let budget = budget.unwrap_or_else(|| Arc::new(RetryBudget::new(balance.retry_percent, balance.retry_burst)));
+    Ok(Regions::new(regions, budget, balance.clone(), Arc::clone(metrics), config.limits.answer_bytes))
 }
 
 fn routes(
@@ -162,6 +173,9 @@ fn routes(
             Target::Inference(_) => None,
         };
         let chain = Chain::new(chain, Arc::clone(keyring), Arc::clone(metrics));
+        if !route.public && !chain.has(Phase::Request) {
+            return Err(StartError::Unguarded(route.name.clone()));
+        }
         routes.push(Arc::new(Route { config: route.clone(), chain, origin }));
     }
     Ok(RouteTable::new(routes))

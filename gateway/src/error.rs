@@ -184,6 +184,11 @@ pub enum StartError {
     /// A sealing key cannot be used.
     #[error("keys: {0}")]
     Key(String),
+    /// Nobody guards a route.
+    #[error(
+        "routes: `{0}`: none of its policies looks at requests, so anybody could use it: add one, or write `access = \"public\"`"
+    )]
+    Unguarded(String),
     /// The policy runtime could not start.
     #[error("policy runtime: {0}")]
     Policy(String),

@@ -7,9 +7,11 @@ use std::time::Instant;
 use forebay_http::{Finish, ResponseBody};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response};
+use http_body::Body as _;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::Refusal;
+use crate::route::Route;
 use crate::telemetry::access_log::Line;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::timing::{Stage, StageClock};
@@ -24,17 +26,20 @@ const REGION: HeaderName = HeaderName::from_static("forebay-region");
 /// One request.
 pub(crate) struct Exchange {
     /// Which stage is in work.
-    pub clock: StageClock,
+    pub(crate) clock: StageClock,
     /// Its place in a trace.
-    pub trace: Trace,
+    pub(crate) trace: Trace,
     /// Where it was forwarded to.
-    pub trail: Trail,
+    pub(crate) trail: Trail,
     /// The region's own times.
-    pub region_timing: Option<String>,
+    pub(crate) region_timing: Option<String>,
     /// RFC 9211 member, without the cache's name.
-    pub cache_status: Option<String>,
+    pub(crate) cache_status: Option<String>,
+    route: Option<Arc<Route>>,
+    /// Room for the body; given back when the answer is there.
+    pub(crate) room: Option<OwnedSemaphorePermit>,
     /// Given back at the end.
-    pub permit: Option<OwnedSemaphorePermit>,
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
     end: Option<End>,
 }
 
@@ -76,6 +81,8 @@ impl Exchange {
             trail: Trail::default(),
             region_timing: None,
             cache_status: None,
+            route: None,
+            room: None,
             permit: None,
             end: Some(End { line, started, metrics: Arc::clone(metrics) }),
         }
@@ -87,10 +94,11 @@ impl Exchange {
     }
 
     /// The route that was found.
-    pub(crate) fn route(&mut self, name: &str) {
+    pub(crate) fn route(&mut self, route: &Arc<Route>) {
         if let Some(end) = &mut self.end {
-            end.line.route = Some(name.to_owned());
+            end.line.route = Some(route.config.name.clone());
         }
+        self.route = Some(Arc::clone(route));
     }
 
     /// The model that was asked.
@@ -130,6 +138,9 @@ impl Exchange {
         let now = Instant::now();
         self.clock.close(now);
         let (mut head, body) = response.into_parts();
+        if let Some(route) = &self.route {
+            head.headers.extend(route.config.response_headers.clone());
+        }
         let mut set = |name: HeaderName, value: &str| {
             if let Ok(value) = HeaderValue::try_from(value) {
                 head.headers.insert(name, value);
@@ -150,7 +161,9 @@ impl Exchange {
         end.line.status = head.status.as_u16();
         end.line.region = self.trail.region.take();
         end.line.attempts = self.trail.attempts;
-        let permit = self.permit.take();
+        // An answer that is all there is the connection's to send, within its own limits: a client that does not take it
+        // must not hold a place that others wait for. A stream holds its place to the end.
+        let permit = self.permit.take().filter(|_| body.as_full().is_none() && !body.is_end_stream());
         let body = body.on_finish(move |finish: Finish| {
             drop(permit);
             end.close(finish);

@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use forebay_policy::{Absence, IdentityView};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use ring::digest;
 use serde_json::Value;
+use tokio::time::timeout_at;
 
 mod issuer;
 mod jwks;
@@ -25,8 +26,8 @@ use crate::error::StartError;
 
 /// Longest token that is looked at.
 const TOKEN_MAX_BYTES: usize = 8 * 1024;
-/// Verified tokens remembered.
-const VERIFIED_MAX: u64 = 65_536;
+/// What the verified tokens that are remembered may weigh.
+const VERIFIED_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The issuers this node trusts and the tokens it has verified.
 pub(crate) struct Identities {
@@ -35,17 +36,26 @@ pub(crate) struct Identities {
 }
 
 impl Identities {
-    /// Loads the issuers' keys.
+    /// Loads the issuers' keys; those fetched by an earlier configuration's issuers stay.
     ///
     /// # Errors
     /// A key file is missing or unreadable. Keys behind an address are fetched later, before the first
     /// request: until then their tokens are refused.
-    pub(crate) fn load(issuers: &[config::Issuer]) -> Result<Self, StartError> {
+    pub(crate) fn load(issuers: &[config::Issuer], before: Option<&Self>) -> Result<Self, StartError> {
         let mut loaded = HashMap::new();
         for (index, issuer) in issuers.iter().enumerate() {
-            loaded.insert(issuer.issuer.clone(), Arc::new(Issuer::load(&format!("issuers[{index}]"), issuer)?));
+            let known = before.and_then(|before| before.issuers.get(&issuer.issuer));
+            let issuer = match known.filter(|known| known.keeps_keys_of(issuer)) {
+                Some(known) => Arc::clone(known),
+                None => Arc::new(Issuer::load(&format!("issuers[{index}]"), issuer)?),
+            };
+            loaded.insert(issuer.name().to_owned(), issuer);
         }
-        Ok(Self { issuers: loaded, verified: moka::sync::Cache::new(VERIFIED_MAX) })
+        let verified = moka::sync::Cache::builder()
+            .max_capacity(VERIFIED_MAX_BYTES)
+            .weigher(|_: &[u8; 32], claims: &Arc<Claims>| claims.weight_bytes())
+            .build();
+        Ok(Self { issuers: loaded, verified })
     }
 
     /// The issuers, for the tasks that refresh their keys.
@@ -53,12 +63,10 @@ impl Identities {
         self.issuers.values()
     }
 
-    /// Verifies the request's token, if it carries one.
-    pub(crate) async fn verify(&self, headers: &HeaderMap) -> Identity {
-        match self.claims(headers, unix_seconds(SystemTime::now())).await {
-            Ok(claims) => Identity(Ok(claims)),
-            Err(absence) => Identity(Err(absence)),
-        }
+    /// Verifies the request's token, if it carries one, by `deadline`.
+    pub(crate) async fn verify(&self, headers: &HeaderMap, deadline: Instant) -> Identity {
+        let claims = self.claims(headers, unix_seconds(SystemTime::now()));
+        Identity(timeout_at(deadline.into(), claims).await.unwrap_or(Err(Absence::UnknownKey)))
     }
 
     async fn claims(&self, headers: &HeaderMap, now_s: u64) -> Result<Arc<Claims>, Absence> {
@@ -80,7 +88,10 @@ impl Identities {
         let parts = token::Unverified::read(token)?;
         let issuer = self.issuers.get(&parts.issuer).ok_or(Absence::UnknownIssuer)?;
         match issuer.verify(token, &parts) {
-            Err(Absence::UnknownKey) if issuer.refresh_for_unknown_key().await => issuer.verify(token, &parts),
+            Err(Absence::UnknownKey) => {
+                issuer.refresh_for_unknown_key().await;
+                issuer.verify(token, &parts)
+            }
             verified => verified,
         }
     }
@@ -119,6 +130,11 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
+    /// Text, tree and bookkeeping, roughly.
+    fn weight_bytes(&self) -> u32 {
+        u32::try_from(self.text.len().saturating_mul(4).saturating_add(512)).unwrap_or(u32::MAX)
+    }
+
     fn check_times(&self, now_s: u64) -> Result<(), Absence> {
         if now_s >= self.expires_s.saturating_add(self.leeway_s) {
             return Err(Absence::Expired);

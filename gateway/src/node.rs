@@ -36,6 +36,8 @@ pub struct State {
     watch: Mutex<JoinSet<()>>,
     tls: TlsHandle,
     file: Option<PathBuf>,
+    /// One reload at a time, or an older file could win.
+    reloading: tokio::sync::Mutex<()>,
     drain: CancellationToken,
 }
 
@@ -50,9 +52,9 @@ impl Node {
             engine,
             cache: Arc::new(AnswerCache::new(config.cache_memory_bytes)),
             metrics: Arc::new(Metrics::default()),
-            admission: Arc::new(Admission::new(config.limits.requests)),
+            admission: Arc::new(Admission::new(config.limits.requests, config.limits.buffered_bytes)),
         };
-        let edge = build_apart(config, &lasting).await?;
+        let edge = build_apart(config, &lasting, None).await?;
         let tls = TlsHandle::new(server_tls(config)?);
         let front = Listener::bind(config.listen.address, Some(tls.clone()), config.limits.listener.clone()).await?;
         let admin = Listener::bind(config.admin, None, config.limits.listener.clone()).await?;
@@ -65,6 +67,7 @@ impl Node {
             watch: Mutex::new(watch),
             tls,
             file: file.map(Path::to_path_buf),
+            reloading: tokio::sync::Mutex::default(),
             drain: drain.clone(),
         };
         Ok(Self { state: Arc::new(state), front, admin, drain })
@@ -129,8 +132,9 @@ impl State {
     /// What is wrong with the new configuration.
     pub async fn reload(&self) -> Result<(), StartError> {
         let Some(file) = &self.file else { return Ok(()) };
+        let _alone = self.reloading.lock().await;
         let config = Config::load(file)?;
-        let edge = build_apart(&config, &self.lasting).await?;
+        let edge = build_apart(&config, &self.lasting, Some(self.edge())).await?;
         let tls = server_tls(&config)?;
         edge.look_around(&config).await;
         self.tls.replace(tls);
@@ -142,9 +146,9 @@ impl State {
 }
 
 /// Compiling plugins and reading files takes long: on a thread that may block.
-async fn build_apart(config: &Config, lasting: &Lasting) -> Result<Arc<Edge>, StartError> {
+async fn build_apart(config: &Config, lasting: &Lasting, before: Option<Arc<Edge>>) -> Result<Arc<Edge>, StartError> {
     let (config, lasting) = (config.clone(), lasting.clone());
-    let built = tokio::task::spawn_blocking(move || Edge::build(&config, &lasting)).await;
+    let built = tokio::task::spawn_blocking(move || Edge::build(&config, &lasting, before.as_deref())).await;
     built.unwrap_or_else(|died| Err(StartError::Policy(died.to_string()))).map(Arc::new)
 }
 

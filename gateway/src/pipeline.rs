@@ -8,9 +8,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use forebay_http::{ConnectionInfo, RequestBody, ResponseBody};
+use bytes::Bytes;
+use forebay_http::{ConnectionInfo, RequestBody, ResponseBody, collect_bounded};
 use http::request::Parts;
 use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body as _;
 use tracing::Instrument;
 
 use crate::config::{InferenceTarget, Target};
@@ -22,7 +24,8 @@ use crate::identity::Identity;
 use crate::policy::view::RequestFacts;
 use crate::route::Route;
 use crate::telemetry::timing::Stage;
-use crate::upstream::forward::Call;
+use crate::upstream::proxy;
+use crate::upstream::regions::Call;
 
 mod inference;
 mod passing;
@@ -54,7 +57,7 @@ async fn stages(
 ) -> Result<Response<ResponseBody>, Refusal> {
     exchange.enter(Stage::Route);
     let route = edge.routes.find(&host, &head)?;
-    exchange.route(&route.config.name);
+    exchange.route(&route);
     let ask = ask(&route, &head)?;
 
     exchange.enter(Stage::Admit);
@@ -62,24 +65,25 @@ async fn stages(
     exchange.permit = Some(admitted.permit);
 
     exchange.enter(Stage::Identity);
-    let identity = edge.identities.verify(&head.headers).await;
+    let identity = edge.identities.verify(&head.headers, admitted.deadline).await;
     exchange.tenant(identity.tenant());
 
     exchange.enter(Stage::PolicyRequest);
     let facts = facts(&route, host, head, ask.as_ref());
     let facts = route.chain.on_request(facts, &identity, admitted.deadline).await?;
+    if let (Target::Inference(target), Some(ask)) = (&route.config.target, &ask) {
+        ask.check_model(target)?;
+    }
 
     let work = Work { edge, route: &route, identity: &identity, facts, deadline: admitted.deadline };
-    let mut response = match (&route.config.target, ask) {
+    match (&route.config.target, ask) {
         (Target::Inference(target), Some(Ask::Infer(name))) => {
             inference::answer(&work, exchange, target, &name, body).await
         }
         (Target::Inference(target), Some(ask)) => question::answer(&work, exchange, target, &ask).await,
         (Target::Origin(target), _) => passing::answer(&work, exchange, target, body).await,
         (Target::Inference(_), None) => Err(Refusal::new(forebay_http::ProblemType::NotFound, "nothing is asked here")),
-    }?;
-    response.headers_mut().extend(route.config.response_headers.clone());
-    Ok(response)
+    }
 }
 
 /// What every later stage needs of a request that was let in.
@@ -92,6 +96,14 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
+    /// The request's whole body, within the route's limit and the node's room for bodies.
+    async fn collect(&self, exchange: &mut Exchange, body: RequestBody) -> Result<Bytes, Refusal> {
+        let limit = self.route.config.body_bytes;
+        let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+        exchange.room = Some(self.edge.admission.room(announced.unwrap_or(limit).min(limit))?);
+        Ok(collect_bounded(body, limit, self.deadline.into()).await?)
+    }
+
     /// The call to a region that this request makes.
     fn call(&self, exchange: &Exchange, target: &'a InferenceTarget, name: &'a ModelName) -> Call<'a> {
         Call {
@@ -107,21 +119,28 @@ impl<'a> Work<'a> {
 /// What the head asks, on a route whose dialect can tell.
 fn ask(route: &Route, head: &Parts) -> Result<Option<Ask>, Refusal> {
     match &route.config.target {
-        Target::Inference(target) => {
+        Target::Inference(_) => {
             let ask = dialect::oip::ask(route.inner_path(head.uri.path()))?;
-            ask.check(&head.method, target).map(Some)
+            ask.check_method(&head.method)?;
+            Ok(Some(ask))
         }
         Target::Origin(_) => Ok(None),
     }
 }
 
+/// The head as policies see and change it: without the fields of the connection, so that a client cannot have one
+/// removed that a policy sets, without claims that are ours to make, and with one `Cookie`.
 fn facts(route: &Route, host: String, head: Parts, ask: Option<&Ask>) -> RequestFacts {
+    let mut headers = head.headers;
+    proxy::strip_hop_by_hop(&mut headers);
+    proxy::strip_claims(&mut headers);
+    proxy::join_cookies(&mut headers);
     RequestFacts {
         method: head.method,
         path: head.uri.path().to_owned(),
         query: head.uri.query().map(str::to_owned),
         host,
-        headers: head.headers,
+        headers,
         route: route.config.name.clone(),
         model: ask.and_then(Ask::model).map(|name| name.model.clone()),
         dialect: match route.config.target {

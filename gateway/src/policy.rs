@@ -9,10 +9,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use forebay_http::ProblemType;
 use forebay_oip::{InferRequest, InferResponse};
 use forebay_policy::{
-    Failure, HeadEdits, IdentityView, Message, Outcome, Phase, Plugin, RequestCall, RequestView, ResponseView,
+    Capability, Failure, HeadEdits, IdentityView, Message, Outcome, Phase, Plugin, RequestCall, RequestView,
+    ResponseView,
 };
 use forebay_seal::Keyring;
 use http::{HeaderMap, StatusCode};
@@ -31,9 +33,9 @@ use view::{RequestFacts, ResponseFacts};
 /// A plugin and the keys it may name.
 pub(crate) struct Policy {
     /// The loaded component.
-    pub plugin: Plugin,
+    pub(crate) plugin: Plugin,
     /// Names of keys.
-    pub keys: Arc<BTreeSet<String>>,
+    pub(crate) keys: Arc<BTreeSet<String>>,
 }
 
 /// A route's plugins, in the order they run.
@@ -62,6 +64,12 @@ impl Chain {
     /// Whether any plugin has a hook for `phase`.
     pub(crate) fn has(&self, phase: Phase) -> bool {
         self.policies.iter().any(|policy| policy.plugin.phases().has(phase))
+    }
+
+    /// Whether any plugin seals or opens fields of answers, so that it must see them whole.
+    pub(crate) fn looks_into_answers(&self) -> bool {
+        self.with(Phase::Return).next().is_some()
+            || self.with(Phase::Response).any(|policy| policy.plugin.imports().contains(&Capability::Sealing))
     }
 
     /// Asks every plugin about the head of a request; their edits are made on `facts`, each seen by the next.
@@ -125,7 +133,7 @@ impl Chain {
                 Phase::Forward => self.run(policy, deadline, policy.plugin.on_forward(message, identity)).await?,
                 _ => self.run(policy, deadline, policy.plugin.on_return(message, identity)).await?,
             };
-            contents = contents_of(message, policy)?;
+            contents = sealable_of(message, policy)?.contents;
         }
         Ok(contents)
     }
@@ -141,7 +149,8 @@ impl Chain {
         mut contents: Option<Contents>,
         identity: &Identity,
         deadline: Instant,
-    ) -> Result<Option<Contents>, Refusal> {
+    ) -> Result<Option<Shown>, Refusal> {
+        let mut touched = false;
         for policy in self.with(Phase::Response) {
             let head: Arc<dyn ResponseView> =
                 Arc::new(ResponseFacts { status: status.as_u16(), headers: headers.clone() });
@@ -150,9 +159,11 @@ impl Chain {
             let call = policy.plugin.on_response(head, message, as_view(identity));
             let (edits, message): (HeadEdits, _) = self.run(policy, deadline, call).await?;
             edits.apply(headers);
-            contents = message.map(|message| contents_of(message, policy)).transpose()?;
+            let sealable = message.map(|message| sealable_of(message, policy)).transpose()?;
+            touched |= sealable.as_ref().is_some_and(|sealable| sealable.touched);
+            contents = sealable.map(|sealable| sealable.contents);
         }
-        Ok(contents)
+        Ok(contents.map(|contents| Shown { contents, touched }))
     }
 
     fn with(&self, phase: Phase) -> impl Iterator<Item = &Policy> {
@@ -160,9 +171,9 @@ impl Chain {
     }
 
     fn sealable(&self, contents: Contents, policy: &Policy, identity: &Identity) -> Sealable {
-        let tenant = identity.tenant().unwrap_or_default().to_owned();
+        let tenant = identity.tenant().map(str::to_owned);
         let keys = Keys { keyring: Arc::clone(&self.keyring), allowed: Arc::clone(&policy.keys), tenant };
-        Sealable { contents, keys }
+        Sealable { contents, keys, touched: false }
     }
 
     /// One hook under the request's deadline; closed on failure.
@@ -196,10 +207,18 @@ fn as_view(identity: &Identity) -> Arc<dyn IdentityView> {
     Arc::new(identity.clone())
 }
 
+/// Contents that plugins saw on their way to the client.
+pub(crate) struct Shown {
+    /// As they left them.
+    pub(crate) contents: Contents,
+    /// Whether any of them sealed or opened something.
+    pub(crate) touched: bool,
+}
+
 /// A message comes back as the type that went in; anything else means the sandbox lost it.
-fn contents_of(message: Box<dyn Message>, policy: &Policy) -> Result<Contents, Refusal> {
+fn sealable_of(message: Box<dyn Message>, policy: &Policy) -> Result<Sealable, Refusal> {
     match message.into_any().downcast::<Sealable>() {
-        Ok(sealable) => Ok(sealable.contents),
+        Ok(sealable) => Ok(*sealable),
         Err(_) => Err(Refusal::policy_failed(policy.plugin.name(), "message-lost")),
     }
 }
@@ -226,13 +245,13 @@ pub(crate) fn into_response(contents: Contents) -> Result<InferResponse, Refusal
     }
 }
 
-/// Contents as a JSON value again.
+/// Contents as the bytes of a JSON body again.
 ///
 /// # Errors
 /// As for `into_request`.
-pub(crate) fn into_json(contents: Contents) -> Result<serde_json::Value, Refusal> {
+pub(crate) fn into_json(contents: Contents) -> Result<Bytes, Refusal> {
     match contents {
-        Contents::Json(value) => Ok(value),
+        Contents::Json(body) => Ok(body.into_bytes()),
         _ => Err(lost()),
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use forebay_http::ProblemType;
 use http::request::Parts;
+use percent_encoding::percent_decode_str;
 
 use crate::config::Target;
 use crate::error::Refusal;
@@ -46,11 +47,16 @@ impl RouteTable {
     /// The route of a request to `host`, a name in lower case without port.
     ///
     /// # Errors
-    /// 404 where no route has the host and path, 405 where one has but not for this method.
+    /// 404 where no route has the host and path, 405 where one has but not for this method, 400 for a path that could be
+    /// read in two ways.
     pub(crate) fn find(&self, host: &str, head: &Parts) -> Result<Arc<Route>, Refusal> {
         let path = head.uri.path();
+        one_reading(path)?;
+        let mut fitting = self.routes.iter().filter(|route| has_host(route, host) && has_path(route, path)).peekable();
+        let nearest = fitting.peek().map_or(0, |route| route.config.path.len());
         let mut allowed: Vec<&str> = Vec::new();
-        for route in self.routes.iter().filter(|route| has_host(route, host) && has_path(route, path)) {
+        // A less specific route must not answer what a more specific one refuses: it may be guarded less.
+        for route in fitting.take_while(|route| route.config.path.len() == nearest) {
             if route.config.methods.is_empty() || route.config.methods.contains(&head.method) {
                 return Ok(Arc::clone(route));
             }
@@ -78,5 +84,72 @@ fn has_path(route: &Route, path: &str) -> bool {
     match wanted.strip_suffix('/') {
         Some(stem) => path.starts_with(wanted) || path == stem,
         None => path == wanted,
+    }
+}
+
+/// Refuses a path that whoever is behind us could read as another one: routes are found by the path as it is written, so
+/// a second reading could get around the policies of a route (RFC 3986, sections 5.2.4 and 6.2.2).
+fn one_reading(path: &str) -> Result<(), Refusal> {
+    let refuse = |what: &str| Err(Refusal::new(ProblemType::BadRequest, format!("the path holds {what}")));
+    if path.contains('\\') {
+        return refuse("a backslash");
+    }
+    if path.contains("//") {
+        return refuse("an empty segment");
+    }
+    let mut segments = path.split('/').map(|segment| percent_decode_str(segment).collect::<Vec<u8>>());
+    if segments.any(|segment| matches!(segment.as_slice(), b"." | b"..")) {
+        return refuse("a dot segment");
+    }
+    for escape in path.split('%').skip(1) {
+        match escape.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            None => return refuse("a `%` without two hexadecimal digits"),
+            Some(b'/' | b'\\' | 0) => return refuse("an escaped slash, backslash or NUL"),
+            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                return refuse("an escape of a character that needs none");
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn paths_with_two_readings_are_refused() {
+        for path in [
+            "/a/../b",
+            "/a/./b",
+            "/..",
+            "/a/%2e%2e/b",
+            "/a/.%2E/b",
+            "//a",
+            "/a//b",
+            "/a\\b",
+            "/a%2fb",
+            "/a%5Cb",
+            "/%61",
+            "/a%",
+            "/a%2",
+            "/a%zz",
+            "/a%00",
+        ] {
+            assert!(one_reading(path).is_err(), "{path}");
+        }
+        for path in ["/", "/v2/models/a%20b/infer", "/a/...", "/a/..b", "/%C3%A4", "/a;b=c", "/a.b/"] {
+            assert!(one_reading(path).is_ok(), "{path}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(path in "\\PC*") {
+            let _ = one_reading(&path);
+        }
     }
 }

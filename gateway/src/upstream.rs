@@ -1,8 +1,9 @@
 //! Stage `forward`: which region answers, and how a request gets there and back inside its deadline.
 //!
-//! Decisions (`balance`, `health`, `latency`, `budget`) are pure functions of state and `now`; `forward` and `probe`
-//! are the thin shell that does the network.
+//! Decisions (`balance`, `health`, `latency`, `budget`) are pure functions of state and `now`; `attempt` and `probe` are
+//! the thin shell that does the network.
 
+mod attempt;
 pub(crate) mod balance;
 pub(crate) mod budget;
 pub(crate) mod client;
@@ -12,3 +13,4 @@ pub(crate) mod latency;
 pub(crate) mod probe;
 pub(crate) mod proxy;
 pub(crate) mod region;
+pub(crate) mod regions;

@@ -10,9 +10,13 @@ use forebay_http::{Body, ConnectionInfo, Handler, Limits, Listener, TlsHandle, c
 use http::{HeaderMap, Request, Response};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::place::Place;
+
+/// What a region answers that has nothing wrong with it.
+pub const GOOD_ANSWER: &str = r#"{"model_name":"matmul","model_version":"1","outputs":[{"name":"y","datatype":"FP32","shape":[1,2],"data":[7.5,10.5]}]}"#;
 
 const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
 
@@ -21,6 +25,8 @@ const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
 pub enum Behaviour {
     /// It never answers.
     Hangs,
+    /// It answers well, but not before it is released.
+    Waits,
     /// It answers with this status and body, as JSON.
     Answers(u16, String),
     /// It promises more than it sends, then breaks off.
@@ -31,13 +37,14 @@ pub enum Behaviour {
 pub struct FakeRegion {
     server: Server,
     asked: Arc<AtomicUsize>,
+    release: watch::Sender<bool>,
 }
 
 impl FakeRegion {
     /// Starts one that says of itself that it stands in `jurisdiction`.
     pub async fn start(jurisdiction: &str, behaviour: Behaviour) -> Self {
         let node = json!({
-            "name": "fake", "jurisdiction": jurisdiction, "draining": false,
+            "name": "fake", "jurisdiction": jurisdiction, "ready": true, "draining": false,
             "models": [{"name": "matmul", "version": "1", "digest": "00", "ready": true}],
         });
         Self::saying(&node, behaviour).await
@@ -46,13 +53,19 @@ impl FakeRegion {
     /// Starts one that answers probes with `node`.
     pub async fn saying(node: &Value, behaviour: Behaviour) -> Self {
         let asked = Arc::new(AtomicUsize::new(0));
-        let handler = Misbehaving { node: node.to_string(), behaviour, asked: Arc::clone(&asked) };
-        Self { server: Server::plain(handler).await, asked }
+        let (release, released) = watch::channel(false);
+        let handler = Misbehaving { node: node.to_string(), behaviour, asked: Arc::clone(&asked), released };
+        Self { server: Server::plain(handler).await, asked, release }
     }
 
     /// Where it listens.
     pub fn url(&self) -> String {
         self.server.url()
+    }
+
+    /// Lets those that wait have their answer.
+    pub fn release(&self) {
+        self.release.send_replace(true);
     }
 
     /// How many inferences reached it.
@@ -65,6 +78,7 @@ struct Misbehaving {
     node: String,
     behaviour: Behaviour,
     asked: Arc<AtomicUsize>,
+    released: watch::Receiver<bool>,
 }
 
 impl Handler for Misbehaving {
@@ -75,10 +89,11 @@ impl Handler for Misbehaving {
         self.asked.fetch_add(1, Ordering::SeqCst);
         match &self.behaviour {
             Behaviour::Hangs => std::future::pending().await,
-            Behaviour::Answers(status, body) => {
-                let response = Response::builder().status(*status).header("content-type", "application/json");
-                response.body(Body::full(body.clone())).unwrap()
+            Behaviour::Waits => {
+                let _ = self.released.clone().wait_for(|released| *released).await;
+                json_answer(200, GOOD_ANSWER)
             }
+            Behaviour::Answers(status, body) => json_answer(*status, body),
             Behaviour::BreaksOff => {
                 let (sender, body) = Body::channel(1);
                 tokio::spawn(async move {
@@ -88,6 +103,11 @@ impl Handler for Misbehaving {
             }
         }
     }
+}
+
+fn json_answer(status: u16, body: &str) -> Response<Body> {
+    let response = Response::builder().status(status).header("content-type", "application/json");
+    response.body(Body::full(body.to_owned())).unwrap()
 }
 
 /// What an [`Origin`] saw of one request.

@@ -59,6 +59,34 @@ impl GatewayFile {
         self.plus(&format!("[[routes]]\nname = {name:?}\npath = \"{prefix}/v2/\"\ndialect = \"oip\"\n{keys}"))
     }
 
+    /// With the test guest that misbehaves as it is told, as a plugin of that name.
+    #[must_use]
+    pub fn hostile(self, behaviour: &str) -> Self {
+        let component = assets::plugin("hostile");
+        self.plus(&format!(
+            "[[plugins]]\nname = {behaviour:?}\ncomponent = {component:?}\nkeys = [\"region\"]\n\
+             grants = [\"http\", \"identity\", \"sealing\", \"log\"]\nconfig = {{ behaviour = {behaviour:?} }}"
+        ))
+    }
+
+    /// With a plugin that seals; `fields` are its lists of fields, such as `json = [{ pointer = "/a", key = "region" }]`.
+    #[must_use]
+    pub fn sealing(self, name: &str, fields: &str) -> Self {
+        let component = assets::plugin("field-seal");
+        self.plus(&format!(
+            "[[plugins]]\nname = {name:?}\ncomponent = {component:?}\nkeys = [\"region\", \"client\"]\n\
+             grants = [\"sealing\"]\ndeadline_ms = 1000\n[plugins.config]\n{fields}"
+        ))
+    }
+
+    /// With a route at `path` that passes requests to `origin`.
+    #[must_use]
+    pub fn origin(self, name: &str, path: &str, origin: &str, keys: &str) -> Self {
+        self.plus(&format!(
+            "[[routes]]\nname = {name:?}\npath = {path:?}\ndialect = \"http\"\norigin = {origin:?}\n{keys}"
+        ))
+    }
+
     /// With more text.
     #[must_use]
     pub fn plus(mut self, toml: &str) -> Self {
@@ -209,6 +237,12 @@ impl Gateway {
         eventually(&format!("region {region} up: {up}"), || async { self.sees(region).await == up }).await;
     }
 
+    /// How many requests are in work.
+    pub async fn in_work(&self) -> usize {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]
+        self.metric("forebay_requests_in_work ").await.map_or(0, |count| count as usize)
+    }
+
     /// The value of a metric, by the text before it.
     pub async fn metric(&self, series: &str) -> Option<f64> {
         let text = self.admin().get("/metrics").send().await.ok().body;
@@ -220,8 +254,15 @@ impl Gateway {
     ///
     /// # Panics
     /// It panics.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.drain.cancel();
-        self.serving.await.unwrap();
+        (&mut self.serving).await.unwrap();
+    }
+}
+
+/// Its engine reserves terabytes of address space, of which a process has room for some dozens.
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.drain.cancel();
     }
 }

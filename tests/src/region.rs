@@ -2,14 +2,17 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use forebay_region::{RegionConfig, RegionError, RegionNode};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::assets;
 use crate::client::Client;
 use crate::place::{Place, SMALL_MODELS};
+use crate::questions;
+use crate::runtime::eventually;
 
 /// The configuration of a regional node.
 #[derive(Clone)]
@@ -63,6 +66,13 @@ impl RegionFile {
         self
     }
 
+    /// Without any key.
+    #[must_use]
+    pub fn no_key(mut self) -> Self {
+        self.keys.clear();
+        self
+    }
+
     /// With more text, of tables that are not there yet.
     #[must_use]
     pub fn plus(mut self, toml: &str) -> Self {
@@ -95,6 +105,11 @@ impl RegionFile {
     }
 }
 
+/// Requests that keep a region full.
+pub struct Full {
+    _asking: JoinSet<()>,
+}
+
 /// A running regional node.
 pub struct Region {
     address: SocketAddr,
@@ -113,6 +128,11 @@ impl Region {
         format!("http://{}", self.address)
     }
 
+    /// Where it listens, if it speaks TLS.
+    pub fn https_url(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
+    }
+
     /// A client that asks it without a gateway.
     pub fn client(&self) -> Client {
         Client::plain(self.address)
@@ -126,12 +146,41 @@ impl Region {
         text.lines().find_map(|found| found.strip_prefix(&line)).map_or(0, |count| count.parse().unwrap())
     }
 
+    /// Sets one model to work that ends with the guard, and fills the queue before it.
+    pub async fn fill(&self) -> Full {
+        let client = self.client();
+        let ask = move |left_ms: u32| {
+            let question = questions::endless();
+            client.infer("", "countdown", &question).header("forebay-timeout-ms", &left_ms.to_string())
+        };
+        let mut asking = JoinSet::new();
+        for _ in 0..3 {
+            let ask = ask.clone();
+            asking.spawn(async move {
+                // One that found the queue full waits for a place in it.
+                while ask(60_000).send().await.status == 503 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            });
+        }
+        eventually("the queue is full", || async { ask(20).send().await.verdict() == (503, "queue-full".into()) })
+            .await;
+        Full { _asking: asking }
+    }
+
     /// Drains it.
     ///
     /// # Panics
     /// It ends with an error.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.stop.cancel();
-        self.node.await.unwrap().unwrap();
+        (&mut self.node).await.unwrap().unwrap();
+    }
+}
+
+/// Its sessions have threads and memory of their own.
+impl Drop for Region {
+    fn drop(&mut self) {
+        self.stop.cancel();
     }
 }

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// No test needs as long; one that does hangs.
@@ -11,6 +12,9 @@ const TEST_LIMIT: Duration = Duration::from_secs(120);
 /// What is waited for takes milliseconds; a busy machine may need seconds.
 const EVENTUALLY_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(5);
+
+/// Tests at once, whatever the machine: a gateway's engine reserves terabytes of address space.
+static PLACES: Semaphore = Semaphore::const_new(8);
 
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap());
@@ -20,7 +24,10 @@ static RUNTIME: LazyLock<Runtime> =
 /// # Panics
 /// The test hangs.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
-    RUNTIME.block_on(async { timeout(TEST_LIMIT, test).await.expect("the test hangs") })
+    RUNTIME.block_on(async {
+        let _place = PLACES.acquire().await;
+        timeout(TEST_LIMIT, test).await.expect("the test hangs")
+    })
 }
 
 /// Waits for what can only be seen by looking again.

@@ -11,6 +11,7 @@ use crate::arena::Arena;
 use crate::load::{self, Ask, Protocol, Target};
 use crate::process::Server;
 use crate::sample::Sample;
+use crate::serve::ANSWER_BYTES;
 
 /// What a contender is set up to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,9 @@ impl Contender {
         let (status, _, body) = load::once(&target, &self.ask).with_context(|| self.described())?;
         if status != self.ask.expect {
             bail!("{} answered {status}: {}", self.described(), String::from_utf8_lossy(&body));
+        }
+        if body.len() < ANSWER_BYTES * 9 / 10 {
+            bail!("{} answered with {} bytes instead of about {ANSWER_BYTES}", self.name, body.len());
         }
         Ok(())
     }

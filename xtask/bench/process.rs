@@ -32,7 +32,9 @@ impl Server {
         let log = folder.join(format!("{name}.log"));
         let file = File::create(&log)?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
-        let child = command.spawn().with_context(|| format!("could not start {name} ({command:?})"))?;
+        let child = command
+            .spawn()
+            .with_context(|| format!("could not start {name} (on Debian: apt-get install nginx haproxy)"))?;
         let mut server = Self { name: name.to_owned(), child, log };
         for address in listens {
             server.wait_for(*address)?;

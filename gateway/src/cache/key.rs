@@ -27,6 +27,8 @@ pub(crate) struct Scope<'a> {
     pub digest: &'a str,
     /// Legal areas the answer may come from; empty: any.
     pub jurisdictions: &'a [String],
+    /// Regions the answer may come from; empty: any.
+    pub(crate) regions: &'a [String],
     /// Digest of the policies that shape question and answer.
     pub policies: &'a [u8],
 }
@@ -41,10 +43,8 @@ impl Key {
         form.option(scope.version);
         form.field(scope.digest.as_bytes());
         form.field(scope.policies);
-        form.count(scope.jurisdictions.len());
-        for jurisdiction in scope.jurisdictions {
-            form.field(jurisdiction.as_bytes());
-        }
+        form.list(scope.jurisdictions);
+        form.list(scope.regions);
         form.inputs(request);
         form.outputs(request);
         form.parameters(&request.parameters);
@@ -64,6 +64,13 @@ impl Form {
     fn field(&mut self, bytes: &[u8]) {
         self.count(bytes.len());
         self.0.update(bytes);
+    }
+
+    fn list(&mut self, texts: &[String]) {
+        self.count(texts.len());
+        for text in texts {
+            self.field(text.as_bytes());
+        }
     }
 
     fn option(&mut self, text: Option<&str>) {
@@ -141,6 +148,7 @@ mod tests {
         version: None,
         digest: "d1",
         jurisdictions: &[],
+        regions: &[],
         policies: b"p1",
     };
 
@@ -199,6 +207,7 @@ mod tests {
             Scope { version: Some("1"), ..ACME },
             Scope { digest: "d2", ..ACME },
             Scope { jurisdictions: &eu, ..ACME },
+            Scope { regions: &eu, ..ACME },
             Scope { policies: b"p2", ..ACME },
         ];
         let keys: std::collections::HashSet<Key> = scopes.iter().map(|scope| Key::of(scope, &request)).collect();

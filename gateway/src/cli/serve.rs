@@ -1,12 +1,13 @@
 //! `forebay serve`
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::signals::{Signals, Wish};
 use super::{Failure, runtime};
 use crate::config::Config;
 use crate::error::StartError;
-use crate::node::Node;
+use crate::node::{Node, State};
 use crate::telemetry::logs;
 
 /// Runs a gateway node until it is told to end.
@@ -24,9 +25,7 @@ pub(super) fn run(file: &Path) -> Result<(), Failure> {
                 ended = &mut serving => return ended.map_err(|error| Failure::Failed(error.to_string())),
                 wish = signals.next() => match wish {
                     Wish::Drain => drain.cancel(),
-                    Wish::Reload => if let Err(error) = state.reload().await {
-                        tracing::error!(%error, "reload refused; the old configuration serves on");
-                    },
+                    Wish::Reload => drop(tokio::spawn(reload(Arc::clone(&state)))),
                 },
             }
         }
@@ -39,5 +38,12 @@ fn failure(error: StartError) -> Failure {
         StartError::Http(error) => Failure::Failed(error.to_string()),
         StartError::Policy(_) => Failure::Failed(error.to_string()),
         error => Failure::Usage(error.to_string()),
+    }
+}
+
+/// A reload takes its time, and a drain must not wait for it.
+async fn reload(state: Arc<State>) {
+    if let Err(error) = state.reload().await {
+        tracing::error!(%error, "reload refused; the old configuration serves on");
     }
 }

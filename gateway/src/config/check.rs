@@ -17,6 +17,9 @@ use super::{
     Pop, Region, Route, Scope, Target, Telemetry,
 };
 
+/// Longest freshness: a year, as HTTP has it.
+const TTL_MAX_S: u64 = 31_536_000;
+
 /// Checks a loaded file; relative paths are taken from `folder`.
 pub(super) fn check(loaded: Loaded<File>, folder: &Path) -> Result<Config, Mistakes> {
     let Loaded { value: file, source } = loaded;
@@ -52,6 +55,7 @@ impl Names {
     fn collect(reader: &mut Reader<'_>, file: &File) -> Self {
         reader.unique(file.routes.iter().map(|r| &r.name), "routes");
         reader.unique(file.issuers.iter().map(|i| &i.issuer), "issuers");
+        reader.tenants_apart(&file.issuers);
         Self {
             keys: reader.unique(file.keys.iter().map(|k| &k.name), "keys"),
             plugins: reader.unique(file.plugins.iter().map(|p| &p.name), "plugins"),
@@ -92,6 +96,22 @@ impl Reader<'_> {
             }
         }
         seen
+    }
+
+    /// Two issuers must not be able to name the same tenant: its answers and keys would be both's.
+    fn tenants_apart(&mut self, issuers: &[file::Issuer]) {
+        for (index, issuer) in issuers.iter().enumerate() {
+            let clash = issuers
+                .iter()
+                .enumerate()
+                .find(|(other, them)| *other != index && issuer.tenant_prefix.starts_with(them.tenant_prefix.as_str()));
+            if let Some((_, them)) = clash {
+                let message = format!("cannot be told from the tenants of `{}`", them.issuer);
+                let hint =
+                    "give each of several issuers its own prefix, such as \"partner/\", none the beginning of another";
+                self.check.mistake(format!("issuers[{index}].tenant_prefix"), message, Some(hint.into()));
+            }
+        }
     }
 
     fn known(&mut self, at: &str, name: &str, known: &BTreeSet<String>, what: &str) {
@@ -161,6 +181,7 @@ impl Reader<'_> {
             },
             answer_bytes: self.nonzero("limits.answer_bytes", limits.answer_bytes),
             requests: self.nonzero("limits.requests", limits.requests),
+            buffered_bytes: self.nonzero("limits.buffered_bytes", limits.buffered_bytes),
         }
     }
 
@@ -180,6 +201,7 @@ impl Reader<'_> {
             eject: self.millis("balance.eject_ms", balance.eject_ms),
             eject_max: self.millis("balance.eject_max_ms", balance.eject_max_ms),
             connect: self.millis("balance.connect_ms", balance.connect_ms),
+            attempt: self.millis("balance.attempt_ms", balance.attempt_ms),
             retry_percent: balance.retry_percent,
             retry_burst: balance.retry_burst,
             latency_decay: self.millis("balance.latency_decay_ms", balance.latency_decay_ms),
@@ -202,6 +224,7 @@ impl Reader<'_> {
             jwks: self.jwks(at, issuer)?,
             leeway: Duration::from_secs(issuer.leeway_s.unwrap_or(30)),
             tenant_claim,
+            tenant_prefix: issuer.tenant_prefix.clone(),
         })
     }
 
@@ -334,7 +357,7 @@ impl Reader<'_> {
             "http" => self.check.mistake(at, "must be https, since it leaves this machine", None),
             other => self.check.mistake(at, format!("scheme `{other}` is not http or https"), None),
         }
-        if url.path() != "/" || url.query().is_some() {
+        if url.path() != "/" || url.query().is_some() || !url.username().is_empty() || url.password().is_some() {
             self.check.mistake(at, "must be a scheme, a host and a port alone", None);
         }
         Some(url)
@@ -365,6 +388,7 @@ impl Reader<'_> {
             path: route.path.clone(),
             methods: self.methods(at, &route.methods),
             policies: route.policies.clone(),
+            public: route.access.is_some(),
             target,
             request: match route.request_ms {
                 Some(own) => self.millis(&format!("{at}.request_ms"), own),
@@ -379,18 +403,14 @@ impl Reader<'_> {
     }
 
     fn access(&mut self, at: &str, route: &file::Route) {
-        let at_access = format!("{at}.access");
         match (route.access.as_deref(), route.policies.is_empty()) {
-            (None, false) | (Some("public"), true) => {}
+            (None, false) | (Some("public"), _) => {}
             (None, true) => self.check.mistake(
                 at,
                 "has no policy, so anybody could use it",
                 Some("name its `policies`, or write `access = \"public\"` if that is meant".into()),
             ),
-            (Some("public"), false) => {
-                self.check.mistake(&at_access, "cannot be `public` where policies guard the route", None);
-            }
-            (Some(_), _) => self.check.mistake(&at_access, "can only be `public`", None),
+            (Some(_), _) => self.check.mistake(format!("{at}.access"), "can only be `public`", None),
         }
     }
 
@@ -461,10 +481,14 @@ impl Reader<'_> {
             }
         };
         match cache.ttl_s {
-            Some(ttl_s) if ttl_s > 0 => Some(CacheRule { ttl: Duration::from_secs(ttl_s), scope }),
+            Some(ttl_s @ 1..=TTL_MAX_S) => Some(CacheRule { ttl: Duration::from_secs(ttl_s), scope }),
             _ => {
                 let hint = "how many seconds an answer stays fresh";
-                self.check.mistake(format!("{at}.cache.ttl_s"), "must be at least 1", Some(hint.into()));
+                self.check.mistake(
+                    format!("{at}.cache.ttl_s"),
+                    "must be from 1 to 31536000, a year",
+                    Some(hint.into()),
+                );
                 None
             }
         }

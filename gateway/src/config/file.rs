@@ -113,6 +113,8 @@ pub struct Limits {
     pub answer_bytes: usize,
     /// Requests in work at once, over all routes.
     pub requests: usize,
+    /// Bytes of request bodies held whole at once, over all requests.
+    pub buffered_bytes: usize,
     /// The deadline of a request, where a route does not say otherwise.
     pub request_ms: u64,
     /// Time that requests in work get at shutdown.
@@ -132,6 +134,7 @@ impl Default for Limits {
             body_bytes: 8 * 1024 * 1024,
             answer_bytes: 32 * 1024 * 1024,
             requests: 4_096,
+            buffered_bytes: 512 * 1024 * 1024,
             request_ms: 30_000,
             drain_ms: 20_000,
         }
@@ -189,11 +192,13 @@ pub struct Balance {
     pub eject_max_ms: u64,
     /// Time to open a connection to a region.
     pub connect_ms: u64,
+    /// Time that one region gets where another could be asked.
+    pub attempt_ms: u64,
     /// Retries allowed for every hundred requests, beside the burst.
     pub retry_percent: u32,
     /// Retries that may be spent at once.
     pub retry_burst: u32,
-    /// Half-life of the measured time of a region.
+    /// Time after which a measured time of a region counts for 1/e of what it did.
     pub latency_decay_ms: u64,
 }
 
@@ -206,6 +211,7 @@ impl Default for Balance {
             eject_ms: 1_000,
             eject_max_ms: 30_000,
             connect_ms: 1_000,
+            attempt_ms: 10_000,
             retry_percent: 20,
             retry_burst: 256,
             latency_decay_ms: 10_000,
@@ -235,6 +241,8 @@ pub struct Issuer {
     pub leeway_s: Option<u64>,
     /// JSON pointer to the tenant's name in the claims.
     pub tenant_claim: Option<String>,
+    /// Put before the tenant's name; keeps the tenants of several issuers apart.
+    pub tenant_prefix: String,
 }
 
 /// `[[keys]]`
@@ -261,7 +269,7 @@ pub struct Plugin {
     pub keys: Vec<String>,
     /// Its own configuration, handed to `configure` as JSON.
     pub config: Option<toml::Table>,
-    /// Wall time of one hook.
+    /// Computing time of one hook.
     pub deadline_ms: Option<u64>,
     /// Memory of one instance.
     pub memory_bytes: Option<usize>,
@@ -301,7 +309,7 @@ pub struct Route {
     pub methods: Vec<String>,
     /// `oip` or `http`.
     pub dialect: Option<String>,
-    /// Must say `public` where no plugin guards the route.
+    /// Must say `public` where no plugin looks at requests (`on-request`).
     pub access: Option<String>,
     /// Plugins, in the order they run.
     pub policies: Vec<String>,

@@ -36,6 +36,10 @@ impl Cluster {
             std::net::TcpListener::bind(("127.0.0.1", port))
                 .map_err(|error| format!("port {port} ({name}) is taken: {error}; use --port-base N"))?;
         }
+        for name in ["eu-west", "us-east", "forebay"] {
+            // The tour reads what this run logs.
+            drop(std::fs::remove_file(state.file(&format!("{name}.log"))));
+        }
         let mut cluster = Self {
             eu_west: region(state, "eu-west")?,
             us_east: region(state, "us-east")?,
@@ -112,7 +116,7 @@ fn region(state: &State, name: &str) -> Result<Child, String> {
 fn spawn(state: &State, role: &str, name: &str) -> Result<Child, String> {
     let failed = |error: std::io::Error| format!("{name}: {error}");
     let log = state.file(&format!("{name}.log"));
-    let log = File::options().create(true).append(true).open(log).map_err(failed)?;
+    let log = File::options().create(true).append(true).open(&log).map_err(failed)?;
     Command::new(std::env::current_exe().map_err(failed)?)
         .arg(role)
         .arg("--config")

@@ -171,7 +171,7 @@ jurisdiction = "eu"
 name = "us-east"
 url = "http://127.0.0.1:{us_east}"
 jurisdiction = "us"
-penalty_ms = 500        # across an ocean: only when the near one is gone
+penalty_ms = 5000       # far away: only when the near one is gone
 
 [[routes]]
 name = "infer"

@@ -35,9 +35,9 @@ pub(crate) fn ask(path: &str) -> Result<Ask, Refusal> {
 /// An inference as a caller sent it.
 pub(crate) struct Decoded {
     /// The canonical inference.
-    pub request: InferRequest,
+    pub(crate) request: InferRequest,
     /// How the caller wants each output.
-    pub encodings: OutputEncodings,
+    pub(crate) encodings: OutputEncodings,
 }
 
 /// Reads the body of an inference.

@@ -9,8 +9,8 @@ use forebay_policy::Absence;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, Validation, decode};
-use parking_lot::Mutex;
 use serde_json::Value;
+use tokio::sync::Mutex;
 
 use super::Claims;
 use super::jwks::{self, Keys, Remote};
@@ -23,11 +23,7 @@ const UNKNOWN_KEY_FETCH_GAP: Duration = Duration::from_secs(10);
 
 /// An issuer and its present keys.
 pub(crate) struct Issuer {
-    name: String,
-    audiences: Vec<String>,
-    algorithms: Vec<Algorithm>,
-    leeway: Duration,
-    tenant_claim: String,
+    config: config::Issuer,
     keys: ArcSwap<Keys>,
     generation: AtomicU64,
     remote: Option<Remote>,
@@ -49,16 +45,17 @@ impl Issuer {
             }
         };
         Ok(Self {
-            name: config.issuer.clone(),
-            audiences: config.audiences.clone(),
-            algorithms: config.algorithms.clone(),
-            leeway: config.leeway,
-            tenant_claim: config.tenant_claim.clone(),
+            config: config.clone(),
             keys: ArcSwap::from_pointee(keys),
             generation: AtomicU64::new(1),
             remote,
             fetched_for_unknown: Mutex::new(None),
         })
+    }
+
+    /// Exact value of `iss`.
+    pub(super) fn name(&self) -> &str {
+        &self.config.issuer
     }
 
     /// Changes whenever the keys do.
@@ -74,15 +71,15 @@ impl Issuer {
         let key = keys.find(parts.key_id.as_deref(), algorithm).ok_or(Absence::UnknownKey)?;
         let data = decode::<Value>(token, key, &self.validation(algorithm)).map_err(|error| absence(error.kind()))?;
         let value = data.claims;
-        let tenant = value.pointer(&self.tenant_claim).and_then(Value::as_str).map(str::to_owned);
+        let tenant = value.pointer(&self.config.tenant_claim).and_then(Value::as_str).filter(|name| !name.is_empty());
         Ok(Claims {
             text: value.to_string(),
-            tenant,
-            issuer: self.name.clone(),
+            tenant: tenant.map(|name| format!("{}{name}", self.config.tenant_prefix)),
+            issuer: self.config.issuer.clone(),
             generation,
             expires_s: seconds(&value, "exp").ok_or(Absence::MissingClaim)?,
             not_before_s: seconds(&value, "nbf").ok_or(Absence::MissingClaim)?,
-            leeway_s: self.leeway.as_secs(),
+            leeway_s: self.config.leeway.as_secs(),
             value,
         })
     }
@@ -90,33 +87,35 @@ impl Issuer {
     /// The token's algorithm, where the configuration accepts it.
     fn algorithm(&self, name: &str) -> Result<Algorithm, Absence> {
         let named: Algorithm = name.parse().map_err(|_| Absence::BadAlgorithm)?;
-        self.algorithms.iter().copied().find(|accepted| *accepted == named).ok_or(Absence::BadAlgorithm)
+        self.config.algorithms.iter().copied().find(|accepted| *accepted == named).ok_or(Absence::BadAlgorithm)
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm);
-        validation.set_audience(&self.audiences);
-        validation.set_issuer(&[&self.name]);
+        validation.set_audience(&self.config.audiences);
+        validation.set_issuer(&[&self.config.issuer]);
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud"]);
         validation.validate_nbf = true;
-        validation.leeway = self.leeway.as_secs();
+        validation.leeway = self.config.leeway.as_secs();
         validation
     }
 
-    /// Fetches the keys again because a token names one that is not known; at most once per gap. True: keys changed.
-    pub(super) async fn refresh_for_unknown_key(&self) -> bool {
+    /// Fetches the keys again because a token names one that is not known; at most once per gap. Who comes while that
+    /// goes on waits for its end.
+    pub(super) async fn refresh_for_unknown_key(&self) {
         if self.remote.is_none() {
-            return false;
+            return;
         }
-        {
-            let mut last = self.fetched_for_unknown.lock();
-            let now = Instant::now();
-            if last.is_some_and(|last| now.duration_since(last) < UNKNOWN_KEY_FETCH_GAP) {
-                return false;
-            }
-            *last = Some(now);
+        let mut last = self.fetched_for_unknown.lock().await;
+        if last.is_none_or(|last| last.elapsed() >= UNKNOWN_KEY_FETCH_GAP) {
+            self.refresh().await;
+            *last = Some(Instant::now());
         }
-        self.refresh().await
+    }
+
+    /// Whether this is the issuer that a configuration describes, with keys from an address: a reload keeps those.
+    pub(super) fn keeps_keys_of(&self, issuer: &config::Issuer) -> bool {
+        self.remote.is_some() && self.config == *issuer
     }
 
     /// Fetches the keys of an issuer behind an address for the first time, so that its tokens are known from the first
@@ -135,22 +134,17 @@ impl Issuer {
         }
     }
 
-    async fn refresh(&self) -> bool {
-        let Some(remote) = &self.remote else { return false };
-        match remote.fetch().await.and_then(|set: JwkSet| Keys::of(&set, &self.algorithms)) {
+    async fn refresh(&self) {
+        let Some(remote) = &self.remote else { return };
+        let name = &self.config.issuer;
+        match remote.fetch().await.and_then(|set: JwkSet| Keys::of(&set, &self.config.algorithms)) {
+            Ok(keys) if **self.keys.load() == keys => {}
             Ok(keys) => {
-                let changed = **self.keys.load() != keys;
-                if changed {
-                    self.keys.store(Arc::new(keys));
-                    self.generation.fetch_add(1, Ordering::AcqRel);
-                    tracing::info!(issuer = %self.name, "took new keys");
-                }
-                changed
+                self.keys.store(Arc::new(keys));
+                self.generation.fetch_add(1, Ordering::AcqRel);
+                tracing::info!(issuer = %name, "took new keys");
             }
-            Err(reason) => {
-                tracing::warn!(issuer = %self.name, %reason, "keys could not be fetched; the old ones stay");
-                false
-            }
+            Err(reason) => tracing::warn!(issuer = %name, %reason, "keys could not be fetched; the old ones stay"),
         }
     }
 }

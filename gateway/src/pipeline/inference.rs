@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use forebay_http::{RequestBody, ResponseBody, collect_bounded};
+use bytes::Bytes;
+use forebay_http::{ProblemType, RequestBody, ResponseBody};
 use forebay_oip::{Encoded, Encoding, InferRequest, InferResponse, OutputEncodings};
 use forebay_policy::Phase;
 use http::{HeaderMap, Response, StatusCode};
 
 use super::{Work, respond};
 use crate::cache::{Key, Lookup, Stored, key};
-use crate::config::{CacheRule, InferenceTarget, Scope};
+use crate::config::{InferenceTarget, Scope};
 use crate::dialect::ModelName;
 use crate::dialect::oip::{self, Decoded};
 use crate::error::Refusal;
@@ -18,6 +19,9 @@ use crate::exchange::Exchange;
 use crate::policy::message::Contents;
 use crate::policy::{into_request, into_response};
 use crate::telemetry::timing::Stage;
+
+/// From this many bytes on, a body is read off the threads that serve other requests.
+const OFF_THREAD_BYTES: usize = 256 * 1024;
 
 /// Answers an inference.
 pub(super) async fn answer(
@@ -29,8 +33,8 @@ pub(super) async fn answer(
 ) -> Result<Response<ResponseBody>, Refusal> {
     exchange.model(&name.model);
     exchange.enter(Stage::Decode);
-    let body = collect_bounded(body, work.route.config.body_bytes, work.deadline.into()).await?;
-    let Decoded { request, encodings } = oip::decode(&work.facts.headers, &body)?;
+    let body = work.collect(exchange, body).await?;
+    let Decoded { request, encodings } = decode(work, body).await?;
     let id = request.id.clone();
 
     exchange.enter(Stage::CacheLookup);
@@ -54,60 +58,86 @@ async fn stored(
     name: &ModelName,
     request: InferRequest,
 ) -> Result<Arc<Stored>, Refusal> {
-    let (rule, key) = match key(work, target, name, &request) {
-        Ok(found) => found,
+    let question = match question(work, exchange, target, name, &request) {
+        Ok(question) => question,
         Err(why) => {
             exchange.cache("bypass", format!("fwd=bypass; detail={why}"));
-            return forward(work, exchange, target, name, request, Duration::ZERO).await;
+            return forward(work, exchange, target, name, request, Duration::ZERO).await.map(|(stored, _)| stored);
         }
     };
-    let found = work.edge.cache.lookup(key, work.deadline).await;
+    let Question { key, ttl, digest } = question;
+    let found = work.edge.cache.lookup(key, ttl, work.deadline).await;
     match found.map_err(|_| Refusal::deadline("cache-lookup"))? {
         Lookup::Hit(stored) => {
-            exchange.cache("hit", format!("hit; ttl={}", stored.fresh_s(Instant::now())));
+            let left = ttl.saturating_sub(stored.age(Instant::now()));
+            exchange.cache("hit", format!("hit; ttl={}", left.as_secs()));
             Ok(stored)
         }
         Lookup::Joined(stored) => {
             exchange.cache("collapsed", "fwd=miss; collapsed".into());
             Ok(stored)
         }
+        Lookup::Alone => {
+            exchange.cache("miss", "fwd=miss; detail=flight-failed".into());
+            forward(work, exchange, target, name, request, ttl).await.map(|(stored, _)| stored)
+        }
         Lookup::Lead(leader) => {
             exchange.cache("miss", "fwd=miss".into());
-            let stored = forward(work, exchange, target, name, request, rule.ttl).await?;
+            let (stored, by) = match forward(work, exchange, target, name, request, ttl).await {
+                Ok(answered) => answered,
+                Err(refusal) => {
+                    leader.fail();
+                    return Err(refusal);
+                }
+            };
             exchange.enter(Stage::CacheStore);
-            leader.finish(Arc::clone(&stored));
-            exchange.cache_status = Some(format!("fwd=miss; stored; ttl={}", rule.ttl.as_secs()));
+            // A region whose model changed since its last probe answers another question than the key says.
+            let keep = by.is_some_and(|by| by == digest);
+            leader.finish(Arc::clone(&stored), keep);
+            if keep {
+                exchange.cache_status = Some(format!("fwd=miss; stored; ttl={}", ttl.as_secs()));
+            }
             Ok(stored)
         }
     }
 }
 
-/// The question's key, or why this request is not cached.
-fn key(
+/// What the cache knows a request by.
+struct Question {
+    key: Key,
+    ttl: Duration,
+    /// Content digest of the model that the regions agree on.
+    digest: String,
+}
+
+/// The question that a request asks, or why it is not cached.
+fn question(
     work: &Work<'_>,
+    exchange: &Exchange,
     target: &InferenceTarget,
     name: &ModelName,
     request: &InferRequest,
-) -> Result<(CacheRule, Key), &'static str> {
+) -> Result<Question, &'static str> {
     let rule = target.cache.ok_or("no-rule")?;
     let tenant = match rule.scope {
         Scope::Public => None,
         Scope::Tenant => Some(work.identity.tenant().ok_or("no-tenant")?),
     };
-    let version = name.version.as_deref();
-    let model = work.edge.regions.agreed_model(target, &name.model, version).ok_or("model-not-agreed")?;
+    let model = work.edge.regions.agreed_model(&work.call(exchange, target, name)).ok_or("model-not-agreed")?;
     let scope = key::Scope {
         tenant,
         model: &name.model,
-        version,
+        version: name.version.as_deref(),
         digest: &model.digest,
         jurisdictions: &target.jurisdictions,
+        regions: &target.regions,
         policies: work.route.chain.digest(),
     };
-    Ok((rule, Key::of(&scope, request)))
+    Ok(Question { key: Key::of(&scope, request), ttl: rule.ttl, digest: model.digest })
 }
 
-/// Across the PoP's border and back: sealed on the way out, opened on the way in.
+/// Across the PoP's border and back: sealed on the way out, opened on the way in. With the answer comes the digest of the
+/// model that gave it.
 async fn forward(
     work: &Work<'_>,
     exchange: &mut Exchange,
@@ -115,19 +145,19 @@ async fn forward(
     name: &ModelName,
     request: InferRequest,
     ttl: Duration,
-) -> Result<Arc<Stored>, Refusal> {
+) -> Result<(Arc<Stored>, Option<String>), Refusal> {
     exchange.enter(Stage::Forward);
     let chain = &work.route.chain;
     let leaving = Contents::Request { model: name.model.clone(), request };
     let leaving = into_request(chain.on_forward(leaving, work.identity, work.deadline).await?)?;
 
     let call = work.call(exchange, target, name);
-    let answer = work.edge.regions.infer(&call, &leaving, &mut exchange.trail).await?;
+    let answer = work.edge.regions.infer(&call, leaving, &mut exchange.trail).await?;
     exchange.region_timing = answer.timing;
 
     let returned = Contents::Response { model: name.model.clone(), response: answer.response };
     let returned = into_response(chain.on_return(returned, work.identity, work.deadline).await?)?;
-    Ok(Arc::new(Stored::new(returned, Instant::now(), ttl)))
+    Ok((Arc::new(Stored::new(returned, Instant::now(), ttl)), answer.digest))
 }
 
 /// Shows the answer to the plugins; gives it back where one of them could have changed it.
@@ -142,8 +172,19 @@ async fn policy_response(
         return Ok(None);
     }
     let contents = Contents::Response { model: name.model.clone(), response: stored.answer.clone() };
-    let contents = chain.on_response(StatusCode::OK, headers, Some(contents), work.identity, work.deadline).await?;
-    contents.map(into_response).transpose()
+    let shown = chain.on_response(StatusCode::OK, headers, Some(contents), work.identity, work.deadline).await?;
+    shown.filter(|shown| shown.touched).map(|shown| into_response(shown.contents)).transpose()
+}
+
+/// Reads the body; a long one on a thread that may block, so that other requests go on.
+async fn decode(work: &Work<'_>, body: Bytes) -> Result<Decoded, Refusal> {
+    if body.len() < OFF_THREAD_BYTES {
+        return oip::decode(&work.facts.headers, &body);
+    }
+    let headers = work.facts.headers.clone();
+    let decoded = tokio::task::spawn_blocking(move || oip::decode(&headers, &body)).await;
+    decoded
+        .unwrap_or_else(|died| Err(Refusal::new(ProblemType::Internal, "this request could not be read").because(died)))
 }
 
 /// The caller's form. The common one, unchanged plain JSON without an `id`, is made once per entry.

@@ -1,7 +1,7 @@
 //! What a caller may ask beside an inference: what a model is, whether it and this node are ready.
 
 use bytes::Bytes;
-use forebay_http::{ProblemType, ResponseBody};
+use forebay_http::ResponseBody;
 use forebay_oip::path::Operation;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -52,13 +52,8 @@ async fn of_model(
     exchange.model(&name.model);
     exchange.enter(Stage::Forward);
     let call = work.call(exchange, target, name);
-    let path = call.path(operation);
-    let (head, body) = work.edge.regions.get(&call, &path, &mut exchange.trail).await?;
-    if head.status.is_success() {
-        return Ok((head.status, body));
-    }
-    let refusal = Refusal::new(ProblemType::BadGateway, "the region that was asked cannot tell");
-    Err(refusal.because(format!("status {}", head.status)))
+    let body = work.edge.regions.ask(&call, operation, &mut exchange.trail).await?;
+    Ok((StatusCode::OK, body))
 }
 
 /// Ready: some region that this route allows may be chosen.

@@ -29,41 +29,65 @@ pub(crate) enum Contents {
         response: InferResponse,
     },
     /// A JSON body of a proxied route.
-    Json(Value),
+    Json(JsonBody),
+}
+
+/// A JSON body, and the bytes it was read from: what no plugin changes goes on as it came.
+pub(crate) struct JsonBody {
+    value: Value,
+    bytes: Bytes,
+    changed: bool,
+}
+
+impl JsonBody {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// It is not JSON.
+    pub(crate) fn read(bytes: Bytes) -> Result<Self, serde_json::Error> {
+        let value = serde_json::from_slice(&bytes)?;
+        Ok(Self { value, bytes, changed: false })
+    }
+
+    /// The body to send.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        if self.changed { Bytes::from(self.value.to_string()) } else { self.bytes }
+    }
 }
 
 /// The keys that a plugin may name, and the tenant whose derived keys they stand for.
 pub(crate) struct Keys {
     /// All keys of the node.
-    pub keyring: Arc<Keyring>,
+    pub(crate) keyring: Arc<Keyring>,
     /// Names that this plugin may use.
-    pub allowed: Arc<BTreeSet<String>>,
-    /// The caller's tenant; empty where there is none.
-    pub tenant: String,
+    pub(crate) allowed: Arc<BTreeSet<String>>,
+    /// The caller's tenant; a caller without one has no keys.
+    pub(crate) tenant: Option<String>,
 }
 
 impl Keys {
-    fn allowed(&self, key: &str) -> Result<(), SealFailure> {
-        if self.allowed.contains(key) { Ok(()) } else { Err(SealFailure::NoKey) }
+    /// The tenant, where this plugin may use the key for it.
+    fn tenant(&self, key: &str) -> Result<&str, SealFailure> {
+        self.tenant.as_deref().filter(|_| self.allowed.contains(key)).ok_or(SealFailure::NoKey)
     }
 
     fn seal(&self, key: &str, context: &str, plaintext: &[u8]) -> Result<String, SealFailure> {
-        self.allowed(key)?;
-        self.keyring.seal(key, &self.tenant, context, plaintext).map_err(|error| failure(&error))
+        self.keyring.seal(key, self.tenant(key)?, context, plaintext).map_err(|error| failure(&error))
     }
 
     fn open(&self, key: &str, context: &str, jwe: &str) -> Result<Vec<u8>, SealFailure> {
-        self.allowed(key)?;
-        self.keyring.open(key, &self.tenant, context, jwe).map_err(|error| failure(&error))
+        self.keyring.open(key, self.tenant(key)?, context, jwe).map_err(|error| failure(&error))
     }
 }
 
 /// Contents in the hands of one plugin.
 pub(crate) struct Sealable {
     /// What it holds.
-    pub contents: Contents,
+    pub(crate) contents: Contents,
     /// What it may be sealed with.
-    pub keys: Keys,
+    pub(crate) keys: Keys,
+    /// Whether anything was changed.
+    pub(crate) touched: bool,
 }
 
 impl Message for Sealable {
@@ -80,12 +104,13 @@ impl Message for Sealable {
             (Contents::Response { response, .. }, Field::Output(name)) => {
                 response.outputs.iter().any(|t| t.name == *name)
             }
-            (Contents::Json(value), Field::Json(pointer)) => value.pointer(pointer).is_some(),
+            (Contents::Json(body), Field::Json(pointer)) => body.value.pointer(pointer).is_some(),
             _ => false,
         }
     }
 
     fn seal(&mut self, field: &Field, key: &str) -> Result<(), SealFailure> {
+        self.touched = true;
         let keys = &self.keys;
         match (&mut self.contents, field) {
             (Contents::Request { model, request }, Field::Input(name)) => {
@@ -94,12 +119,13 @@ impl Message for Sealable {
             (Contents::Response { model, response }, Field::Output(name)) => {
                 seal_tensor(keys, Direction::Output, model, find(&mut response.outputs, name)?, key)
             }
-            (Contents::Json(value), Field::Json(pointer)) => seal_json(keys, value, pointer, key),
+            (Contents::Json(body), Field::Json(pointer)) => seal_json(keys, body, pointer, key),
             _ => Err(SealFailure::Unsupported),
         }
     }
 
     fn open(&mut self, field: &Field, key: &str) -> Result<(), SealFailure> {
+        self.touched = true;
         let keys = &self.keys;
         match (&mut self.contents, field) {
             (Contents::Request { model, request }, Field::Input(name)) => {
@@ -108,18 +134,18 @@ impl Message for Sealable {
             (Contents::Response { model, response }, Field::Output(name)) => {
                 open_tensor(keys, Direction::Output, model, find(&mut response.outputs, name)?, key)
             }
-            (Contents::Json(value), Field::Json(pointer)) => open_json(keys, value, pointer, key),
+            (Contents::Json(body), Field::Json(pointer)) => open_json(keys, body, pointer, key),
             _ => Err(SealFailure::Unsupported),
         }
     }
 
     fn expect_sealed(&mut self, output: &str, key: &str) -> Result<(), SealFailure> {
-        self.keys.allowed(key)?;
+        let tenant = self.keys.tenant(key)?;
         let Contents::Request { request, .. } = &mut self.contents else {
             return Err(SealFailure::Unsupported);
         };
         request.parameters.insert(sealed::seal_output(output), key.into());
-        request.parameters.insert(sealed::TENANT.to_owned(), self.keys.tenant.as_str().into());
+        request.parameters.insert(sealed::TENANT.to_owned(), tenant.into());
         Ok(())
     }
 
@@ -144,7 +170,7 @@ fn seal_tensor(
     }
     let context = sealed::context(direction, model, &tensor.name, tensor.datatype, &tensor.shape);
     let jwe = keys.seal(key, &context, &tensor.data)?;
-    *tensor = sealed::wrap(tensor, key, &keys.tenant, &jwe);
+    *tensor = sealed::wrap(tensor, key, keys.tenant(key)?, &jwe);
     Ok(())
 }
 
@@ -157,7 +183,7 @@ fn open_tensor(
 ) -> Result<(), SealFailure> {
     let opened = {
         let parsed = sealed::parse(tensor).map_err(|_| SealFailure::Rejected)?.ok_or(SealFailure::NotSealed)?;
-        if parsed.key != key || parsed.tenant != keys.tenant {
+        if parsed.key != key || parsed.tenant != keys.tenant(key)? {
             return Err(SealFailure::Rejected);
         }
         let context = sealed::context(direction, model, parsed.name, parsed.datatype, &parsed.shape);
@@ -173,18 +199,20 @@ fn json_context(pointer: &str) -> String {
     format!("json{pointer}")
 }
 
-fn seal_json(keys: &Keys, value: &mut Value, pointer: &str, key: &str) -> Result<(), SealFailure> {
-    let place = value.pointer_mut(pointer).ok_or(SealFailure::NoField)?;
+fn seal_json(keys: &Keys, body: &mut JsonBody, pointer: &str, key: &str) -> Result<(), SealFailure> {
+    let place = body.value.pointer_mut(pointer).ok_or(SealFailure::NoField)?;
     let jwe = keys.seal(key, &json_context(pointer), place.to_string().as_bytes())?;
     *place = Value::String(jwe);
+    body.changed = true;
     Ok(())
 }
 
-fn open_json(keys: &Keys, value: &mut Value, pointer: &str, key: &str) -> Result<(), SealFailure> {
-    let place = value.pointer_mut(pointer).ok_or(SealFailure::NoField)?;
+fn open_json(keys: &Keys, body: &mut JsonBody, pointer: &str, key: &str) -> Result<(), SealFailure> {
+    let place = body.value.pointer_mut(pointer).ok_or(SealFailure::NoField)?;
     let jwe = place.as_str().ok_or(SealFailure::NotSealed)?;
     let plaintext = keys.open(key, &json_context(pointer), jwe)?;
     *place = serde_json::from_slice(&plaintext).map_err(|_| SealFailure::Rejected)?;
+    body.changed = true;
     Ok(())
 }
 

@@ -10,21 +10,21 @@ use http::{HeaderMap, Method};
 #[derive(Debug, Clone)]
 pub(crate) struct RequestFacts {
     /// Method.
-    pub method: Method,
+    pub(crate) method: Method,
     /// Path without query.
-    pub path: String,
+    pub(crate) path: String,
     /// Query without `?`.
-    pub query: Option<String>,
+    pub(crate) query: Option<String>,
     /// Host without port.
-    pub host: String,
+    pub(crate) host: String,
     /// Fields.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// The route's name.
-    pub route: String,
+    pub(crate) route: String,
     /// The model, on an inference route.
-    pub model: Option<String>,
+    pub(crate) model: Option<String>,
     /// The route's dialect.
-    pub dialect: &'static str,
+    pub(crate) dialect: &'static str,
 }
 
 impl RequestView for RequestFacts {
@@ -65,9 +65,9 @@ impl RequestView for RequestFacts {
 #[derive(Debug)]
 pub(crate) struct ResponseFacts {
     /// Status code.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Fields.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
 }
 
 impl ResponseView for ResponseFacts {

@@ -7,39 +7,39 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Line {
     /// Who connected.
-    pub peer: SocketAddr,
+    pub(crate) peer: SocketAddr,
     /// Method.
-    pub method: http::Method,
+    pub(crate) method: http::Method,
     /// Path, without the query.
-    pub path: String,
+    pub(crate) path: String,
     /// HTTP version.
-    pub version: http::Version,
+    pub(crate) version: http::Version,
     /// Route, once found.
-    pub route: Option<String>,
+    pub(crate) route: Option<String>,
     /// Model, once named.
-    pub model: Option<String>,
+    pub(crate) model: Option<String>,
     /// Tenant, once verified.
-    pub tenant: Option<String>,
+    pub(crate) tenant: Option<String>,
     /// Status sent; 499 where the client left before.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Problem type of a refusal.
-    pub reason: Option<&'static str>,
+    pub(crate) reason: Option<&'static str>,
     /// What only the log may say of it.
-    pub cause: Option<String>,
+    pub(crate) cause: Option<String>,
     /// What the cache did.
-    pub cache: Option<&'static str>,
+    pub(crate) cache: Option<&'static str>,
     /// Last region asked.
-    pub region: Option<String>,
+    pub(crate) region: Option<String>,
     /// Regions asked.
-    pub attempts: u32,
+    pub(crate) attempts: u32,
     /// Trace id.
-    pub trace: String,
+    pub(crate) trace: String,
     /// Body bytes taken by the connection.
-    pub bytes_out: u64,
+    pub(crate) bytes_out: u64,
     /// Whether the last byte was taken.
-    pub completed: bool,
+    pub(crate) completed: bool,
     /// From the head to the last byte.
-    pub duration: Duration,
+    pub(crate) duration: Duration,
 }
 
 impl Line {

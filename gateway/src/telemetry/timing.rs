@@ -83,11 +83,6 @@ impl StageClock {
         self.current = Some(stage);
     }
 
-    /// The stage in work, for messages.
-    pub fn current(&self) -> &'static str {
-        self.current.map_or("accept", Stage::name)
-    }
-
     /// Ends the stage in work.
     pub fn close(&mut self, now: Instant) {
         if let Some(stage) = self.current.take()

@@ -4,11 +4,11 @@
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     /// Measured time of one request, in seconds.
-    pub latency_s: f64,
+    pub(crate) latency_s: f64,
     /// Requests that this node has there now.
-    pub in_flight: usize,
+    pub(crate) in_flight: usize,
     /// Added by the operator, in seconds.
-    pub penalty_s: f64,
+    pub(crate) penalty_s: f64,
 }
 
 impl Load {

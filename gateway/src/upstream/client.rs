@@ -18,6 +18,8 @@ use crate::error::StartError;
 
 /// Idle connections kept to one host.
 const IDLE_PER_HOST: usize = 256;
+/// How often the other end of an HTTP/2 connection must show that it is there.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -65,6 +67,9 @@ impl Client {
         let inner = legacy::Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_PER_HOST)
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .http2_keep_alive_timeout(KEEP_ALIVE)
+            .http2_keep_alive_while_idle(true)
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .build(connector);

@@ -1,69 +1,80 @@
-//! Whether a region may be chosen: what its last probe said, and how its last requests went. Pure.
+//! Whether a region may be chosen: what its probes say, and how its last requests went. Pure.
 //!
-//! A region that was never probed is not chosen. Failures in a row, of probes or requests alike, eject it for a time
-//! that doubles with each ejection; after it the next good probe brings it back.
+//! The two are kept apart. Probes decide whether a region is *ready*: one that was never probed is not, several probes
+//! that fail in a row take it out, one good probe brings it back. Requests that fail in a row *eject* a region that is
+//! ready, for a time that doubles with each ejection: its probes may be fine while its work is not.
 
 use std::time::{Duration, Instant};
 
-/// How soon and for how long a region is ejected.
+/// How soon and for how long a region is taken out.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
     /// Failures in a row.
-    pub eject_after: u32,
+    pub(crate) eject_after: u32,
     /// First ejection.
-    pub eject: Duration,
+    pub(crate) eject: Duration,
     /// Longest ejection.
-    pub eject_max: Duration,
+    pub(crate) eject_max: Duration,
 }
 
 /// One region's health.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Health {
     ready: bool,
-    failures: u32,
+    probe_failures: u32,
+    request_failures: u32,
     ejections: u32,
     ejected_until: Option<Instant>,
 }
 
 impl Health {
-    /// Whether requests may go there now.
-    pub(crate) fn may_be_chosen(&self, now: Instant) -> bool {
+    /// Whether its probes say that it can serve, ejected or not.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// Whether requests should go there now.
+    pub(crate) fn is_up(&self, now: Instant) -> bool {
         self.ready && self.ejected_until.is_none_or(|until| now >= until)
     }
 
     /// A probe found the region ready to serve.
-    pub(crate) fn probe_ready(&mut self, now: Instant) {
-        if self.ejected_until.is_some_and(|until| now < until) {
-            return;
-        }
+    pub(crate) fn probe_ready(&mut self) {
         self.ready = true;
-        self.ejected_until = None;
-        self.failures = 0;
+        self.probe_failures = 0;
     }
 
     /// A probe found the region draining or not yet ready. That is no failure.
     pub(crate) fn probe_not_ready(&mut self) {
         self.ready = false;
+        self.probe_failures = 0;
+    }
+
+    /// A probe failed.
+    pub(crate) fn probe_failed(&mut self, rules: &Rules) {
+        self.probe_failures = self.probe_failures.saturating_add(1);
+        if self.probe_failures >= rules.eject_after {
+            self.ready = false;
+        }
     }
 
     /// A request went well.
     pub(crate) fn request_ok(&mut self) {
-        self.failures = 0;
+        self.request_failures = 0;
         self.ejections = 0;
     }
 
-    /// A probe or a request failed. True: this ejected the region.
-    pub(crate) fn failed(&mut self, now: Instant, rules: &Rules) -> bool {
-        self.failures = self.failures.saturating_add(1);
+    /// A request failed, and the region is to blame. True: this ejected it.
+    pub(crate) fn request_failed(&mut self, now: Instant, rules: &Rules) -> bool {
+        self.request_failures = self.request_failures.saturating_add(1);
         let already = self.ejected_until.is_some_and(|until| now < until);
-        if self.failures < rules.eject_after || already {
+        if self.request_failures < rules.eject_after || already {
             return false;
         }
         let doubled = rules.eject.saturating_mul(1 << self.ejections.min(16));
         self.ejected_until = Some(now + doubled.min(rules.eject_max));
         self.ejections = self.ejections.saturating_add(1);
-        self.ready = false;
-        self.failures = 0;
+        self.request_failures = 0;
         true
     }
 }
@@ -74,47 +85,59 @@ mod tests {
 
     const RULES: Rules = Rules { eject_after: 2, eject: Duration::from_secs(1), eject_max: Duration::from_secs(3) };
 
-    #[test]
-    fn unprobed_regions_are_not_chosen() {
-        let now = Instant::now();
+    fn ready() -> Health {
         let mut health = Health::default();
-        assert!(!health.may_be_chosen(now));
-        health.probe_ready(now);
-        assert!(health.may_be_chosen(now));
-        health.probe_not_ready();
-        assert!(!health.may_be_chosen(now));
+        health.probe_ready();
+        health
     }
 
     #[test]
-    fn ejection_doubles_and_ends_with_a_good_probe() {
+    fn probes_decide_whether_it_is_ready() {
+        let now = Instant::now();
+        assert!(!Health::default().is_up(now));
+        let mut health = ready();
+        assert!(health.is_up(now));
+        health.probe_failed(&RULES);
+        assert!(health.is_up(now), "one failure is forgiven");
+        health.probe_failed(&RULES);
+        assert!(!health.is_up(now));
+        health.probe_ready();
+        assert!(health.is_up(now), "and one good probe brings it back");
+        health.probe_not_ready();
+        assert!(!health.is_ready());
+    }
+
+    #[test]
+    fn failing_requests_eject_whatever_the_probes_say() {
         let start = Instant::now();
-        let mut health = Health::default();
-        health.probe_ready(start);
-        assert!(!health.failed(start, &RULES) && health.may_be_chosen(start));
-        assert!(health.failed(start, &RULES) && !health.may_be_chosen(start));
+        let mut health = ready();
+        assert!(!health.request_failed(start, &RULES));
+        health.probe_ready();
+        assert!(health.request_failed(start, &RULES));
+        assert!(!health.is_up(start) && health.is_ready());
+        health.probe_ready();
+        assert!(!health.is_up(start + Duration::from_millis(999)));
+        assert!(health.is_up(start + Duration::from_secs(1)));
+    }
 
-        let early = start + Duration::from_millis(500);
-        health.probe_ready(early);
-        assert!(!health.may_be_chosen(early));
-        let later = start + Duration::from_secs(1);
-        health.probe_ready(later);
-        assert!(health.may_be_chosen(later));
-
-        assert!(!health.failed(later, &RULES) && health.failed(later, &RULES));
-        let too_early = later + Duration::from_millis(1_500);
-        health.probe_ready(too_early);
-        assert!(!health.may_be_chosen(too_early));
-        health.probe_ready(later + Duration::from_secs(2));
-        assert!(health.may_be_chosen(later + Duration::from_secs(2)));
+    #[test]
+    fn ejections_double_up_to_the_longest() {
+        let mut now = Instant::now();
+        let mut health = ready();
+        for seconds in [1, 2, 3, 3] {
+            assert!(!health.request_failed(now, &RULES) && health.request_failed(now, &RULES));
+            assert!(!health.is_up(now + Duration::from_millis(seconds * 1_000 - 1)));
+            now += Duration::from_secs(seconds);
+            assert!(health.is_up(now));
+        }
     }
 
     #[test]
     fn a_success_forgets_earlier_failures() {
         let now = Instant::now();
-        let mut health = Health::default();
-        health.probe_ready(now);
-        health.failed(now, &RULES);
+        let mut health = ready();
+        health.request_failed(now, &RULES);
         health.request_ok();
-        assert!(!health.failed(now, &RULES) && health.may_be_chosen(now));
+        assert!(!health.request_failed(now, &RULES) && health.is_up(now));
     }
 }

@@ -46,8 +46,8 @@ pub(crate) async fn once(region: &Region, metrics: &Metrics, timeout: Duration) 
     let started = Instant::now();
     let was_up = region.is_up(started);
     match ask(region, timeout).await {
-        Ok(node) => judge(region, node, started),
-        Err(why) => drop(region.failed(Instant::now(), &why)),
+        Ok(node) => judge(region, node),
+        Err(why) => region.probe_failed(why),
     }
     let is_up = region.is_up(Instant::now());
     metrics.region_up(region.name(), is_up);
@@ -71,7 +71,7 @@ async fn ask(region: &Region, timeout: Duration) -> Result<Node, String> {
     serde_json::from_slice(&body).map_err(|error| format!("probe answer cannot be read: {error}"))
 }
 
-fn judge(region: &Region, node: Node, started: Instant) {
+fn judge(region: &Region, node: Node) {
     if node.jurisdiction != region.config.jurisdiction {
         let why = format!(
             "node `{}` says it stands in `{}`, the configuration says `{}`: not used",
@@ -90,6 +90,5 @@ fn judge(region: &Region, node: Node, started: Instant) {
     for model in node.models.into_iter().filter(|model| model.ready) {
         models.entry(model.name).or_default().push(model.version);
     }
-    let now = Instant::now();
-    region.probe_ready(now, now.duration_since(started), models);
+    region.probe_ready(models);
 }

@@ -1,13 +1,17 @@
 //! Passing a request to one HTTP origin: which fields travel, and the streams in between.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use forebay_http::{Body, ProblemType, ResponseBody};
+use forebay_http::{Body, BodyError, ProblemType, ResponseBody};
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderName, IF_RANGE,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use parking_lot::Mutex;
 use tokio::time::timeout_at;
 
 use super::client::Client;
@@ -20,8 +24,9 @@ use crate::telemetry::trace::TRACEPARENT;
 const CONNECT: Duration = Duration::from_secs(2);
 
 /// Fields of one connection (RFC 9110, section 7.6.1), beside those that `Connection` names.
-const HOP_BY_HOP: [HeaderName; 8] = [
+const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
+    HeaderName::from_static("proxy-connection"),
     PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION,
     TE,
@@ -41,27 +46,29 @@ pub(crate) struct Origin {
 /// What passing needs to know of a request.
 pub(crate) struct Passing<'a> {
     /// Its head, with the edits of policies.
-    pub facts: &'a RequestFacts,
+    pub(crate) facts: &'a RequestFacts,
     /// Name of this node, for `Via`.
-    pub pop: &'a str,
+    pub(crate) pop: &'a str,
     /// Whether the caller's token goes on.
-    pub forward_authorization: bool,
+    pub(crate) forward_authorization: bool,
     /// `traceparent` to send on.
-    pub trace: Option<HeaderValue>,
+    pub(crate) trace: Option<HeaderValue>,
     /// When the head of the answer must have come.
-    pub deadline: Instant,
+    pub(crate) deadline: Instant,
+    /// Whether policies must see the answer whole.
+    pub(crate) look_inside: bool,
     /// How long the origin may be silent within its answer.
-    pub idle: Duration,
+    pub(crate) idle: Duration,
 }
 
 /// An origin's answer; its body still streams.
 pub(crate) struct Answer {
     /// Status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// Fields, without those of the connection.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// Body.
-    pub body: ResponseBody,
+    pub(crate) body: ResponseBody,
 }
 
 impl Origin {
@@ -86,10 +93,15 @@ impl Origin {
     /// # Errors
     /// 502 where the origin cannot be reached, 504 at the deadline.
     pub(crate) async fn pass(&self, passing: &Passing<'_>, body: Body) -> Result<Answer, Refusal> {
+        let (body, fault) = watched(body);
         let request = self.request(passing, body)?;
         let response = match timeout_at(passing.deadline.into(), self.client.send(request)).await {
             Err(_) => return Err(Refusal::deadline("forward")),
             Ok(Err(error)) => {
+                // What broke may have been the client's body and not the origin.
+                if let Some(fault) = fault.lock().take() {
+                    return Err(fault.into());
+                }
                 return Err(Refusal::new(ProblemType::BadGateway, "the origin could not be reached").because(error));
             }
             Ok(Ok(response)) => response,
@@ -125,16 +137,18 @@ impl Origin {
     }
 
     fn headers(&self, passing: &Passing<'_>) -> HeaderMap {
+        // Without the fields of the client's connection: those went before the policies saw the head.
         let mut headers = passing.facts.headers.clone();
-        strip_hop_by_hop(&mut headers);
         // The body may have been changed; the client writes its length.
         headers.remove(CONTENT_LENGTH);
         if !passing.forward_authorization {
             headers.remove(AUTHORIZATION);
         }
-        // Claims about where a request came from are ours to make (RFC 7239).
-        for name in [FORWARDED, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")] {
-            headers.remove(name);
+        if passing.look_inside {
+            // An answer whose fields are to be opened must come whole and as it is.
+            for name in [ACCEPT_ENCODING, RANGE, IF_RANGE] {
+                headers.remove(name);
+            }
         }
         if let Ok(forwarded) = HeaderValue::try_from(format!("host=\"{}\";proto=https", passing.facts.host)) {
             headers.insert(FORWARDED, forwarded);
@@ -150,13 +164,31 @@ impl Origin {
     }
 }
 
+/// Why a body broke, once it has.
+type Fault = Arc<Mutex<Option<BodyError>>>;
+
+/// A body that remembers why it broke: the client library reports that as its own failure.
+fn watched(body: Body) -> (Body, Fault) {
+    if body.is_end_stream() || body.as_full().is_some() {
+        return (body, Fault::default());
+    }
+    let fault = Fault::default();
+    let remembers = Arc::clone(&fault);
+    let body = body.map_err(move |error| {
+        *remembers.lock() = Some(error.clone());
+        error
+    });
+    (Body::boxed(body), fault)
+}
+
 fn append_via(headers: &mut HeaderMap, pop: &str) {
     if let Ok(via) = HeaderValue::try_from(format!("1.1 {pop}")) {
         headers.append(VIA, via);
     }
 }
 
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
+/// Removes the fields of one connection.
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -169,10 +201,46 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Removes what a client says of where it came from (RFC 7239), and our own fields: that is ours to say.
+pub(crate) fn strip_claims(headers: &mut HeaderMap) {
+    let ours = |name: &HeaderName| {
+        let name = name.as_str();
+        name == "forwarded" || name == "x-real-ip" || name.starts_with("x-forwarded-") || name.starts_with("forebay-")
+    };
+    let named: Vec<HeaderName> = headers.keys().filter(|name| ours(name)).cloned().collect();
+    for name in named {
+        headers.remove(name);
+    }
+}
+
+/// Makes one `Cookie` of those that HTTP/2 splits (RFC 9113, section 8.2.3).
+pub(crate) fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, cookie);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn cookie_crumbs_are_joined_and_claims_dropped() {
+        let mut headers = HeaderMap::new();
+        headers.append("cookie", "a=1".parse().unwrap());
+        headers.append("cookie", "b=2".parse().unwrap());
+        headers.insert("x-forwarded-for", "10.0.0.1".parse().unwrap());
+        headers.insert("forebay-timeout-ms", "1".parse().unwrap());
+        join_cookies(&mut headers);
+        strip_claims(&mut headers);
+        assert_eq!(headers.len(), 1);
+        assert_eq!(headers.get("cookie").unwrap(), "a=1; b=2");
+    }
 
     #[test]
     fn fields_of_the_connection_stay_on_it() {

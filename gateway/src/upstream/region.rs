@@ -20,6 +20,7 @@ use crate::error::StartError;
 pub(crate) struct Region {
     pub(crate) config: config::Region,
     pub(crate) client: Client,
+    balance: config::Balance,
     rules: Rules,
     in_flight: AtomicUsize,
     state: Mutex<State>,
@@ -39,9 +40,9 @@ pub(crate) type Models = BTreeMap<String, Vec<ModelVersion>>;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct ModelVersion {
     /// Version.
-    pub version: String,
+    pub(crate) version: String,
     /// SHA-256 of the model's content, hex.
-    pub digest: String,
+    pub(crate) digest: String,
 }
 
 /// What an operator is shown of a region.
@@ -65,19 +66,24 @@ impl Region {
     /// A PEM file cannot be used.
     pub(crate) fn new(region: &config::Region, balance: &config::Balance) -> Result<Self, StartError> {
         let identity = region.identity.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
-        let now = Instant::now();
         Ok(Self {
             client: Client::new(region.ca.as_deref(), identity, balance.connect)?,
             config: region.clone(),
+            balance: balance.clone(),
             rules: Rules { eject_after: balance.eject_after, eject: balance.eject, eject_max: balance.eject_max },
             in_flight: AtomicUsize::new(0),
             state: Mutex::new(State {
                 health: Health::default(),
-                latency: PeakEwma::new(now, balance.latency_decay),
+                latency: PeakEwma::new(Instant::now(), balance.latency_decay),
                 said: Some("not probed yet".into()),
             }),
             models: ArcSwap::default(),
         })
+    }
+
+    /// Whether this is the region that a configuration describes, so that a reload can keep what is known of it.
+    pub(crate) fn is_of(&self, region: &config::Region, balance: &config::Balance) -> bool {
+        self.config == *region && self.balance == *balance
     }
 
     /// The name that routes use.
@@ -85,33 +91,44 @@ impl Region {
         &self.config.name
     }
 
-    /// Whether requests may go there now.
+    /// Whether requests should go there now.
     pub(crate) fn is_up(&self, now: Instant) -> bool {
-        self.state.lock().health.may_be_chosen(now)
+        self.state.lock().health.is_up(now)
+    }
+
+    /// Whether its probes say that it can serve, however its last requests went.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.state.lock().health.is_ready()
     }
 
     /// What the balancer needs to know.
-    pub(crate) fn load(&self) -> Load {
+    pub(crate) fn load(&self, now: Instant) -> Load {
         Load {
-            latency_s: self.state.lock().latency.seconds(),
+            latency_s: self.state.lock().latency.seconds(now),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             penalty_s: self.config.penalty.as_secs_f64(),
         }
     }
 
-    /// The version of `model` that would answer: the one asked for, or the highest.
-    pub(crate) fn model(&self, model: &str, version: Option<&str>) -> Option<ModelVersion> {
+    /// What `look` makes of the version of `model` that would answer: the one asked for, or the highest.
+    pub(crate) fn model<T>(
+        &self,
+        model: &str,
+        version: Option<&str>,
+        look: impl FnOnce(&ModelVersion) -> T,
+    ) -> Option<T> {
         let models = self.models.load();
         let versions = models.get(model)?;
-        match version {
-            Some(version) => versions.iter().find(|known| known.version == version).cloned(),
-            None => versions.iter().max_by_key(|known| known.version.parse::<u64>().unwrap_or(0)).cloned(),
-        }
+        let found = match version {
+            Some(version) => versions.iter().find(|known| known.version == version),
+            None => versions.iter().max_by_key(|known| known.version.parse::<u64>().unwrap_or(0)),
+        };
+        found.map(look)
     }
 
-    /// Whether it has the model in any version.
-    pub(crate) fn has_model(&self, model: &str) -> bool {
-        self.models.load().contains_key(model)
+    /// Whether it has the model, in this version or in any.
+    pub(crate) fn has(&self, model: &str, version: Option<&str>) -> bool {
+        self.model(model, version, |_| ()).is_some()
     }
 
     /// Counts a request as being there until the guard goes.
@@ -120,37 +137,46 @@ impl Region {
         InFlight(Arc::clone(self))
     }
 
-    /// A request went well and took this long.
-    pub(crate) fn request_ok(&self, now: Instant, took: Duration) {
-        let mut state = self.state.lock();
-        state.health.request_ok();
-        state.latency.observe(now, took);
+    /// A request was there for this long, whatever came of it.
+    pub(crate) fn request_took(&self, now: Instant, took: Duration) {
+        self.state.lock().latency.observe(now, took);
     }
 
-    /// A request or probe failed. True: the region is now ejected.
-    pub(crate) fn failed(&self, now: Instant, why: &str) -> bool {
+    /// A request went well.
+    pub(crate) fn request_ok(&self) {
+        self.state.lock().health.request_ok();
+    }
+
+    /// A request failed, and the region is to blame. True: it is now ejected.
+    pub(crate) fn request_failed(&self, now: Instant, why: &str) -> bool {
         let mut state = self.state.lock();
         state.said = Some(why.to_owned());
-        state.health.failed(now, &self.rules)
+        state.health.request_failed(now, &self.rules)
     }
 
     /// A probe found the region ready with these models.
-    pub(crate) fn probe_ready(&self, now: Instant, took: Duration, models: Models) {
+    pub(crate) fn probe_ready(&self, models: Models) {
         if **self.models.load() != models {
             self.models.store(Arc::new(models));
         }
         let mut state = self.state.lock();
-        if state.latency.seconds() == 0.0 {
-            state.latency.observe(now, took);
+        state.health.probe_ready();
+        if state.health.is_up(Instant::now()) {
+            state.said = None;
         }
-        state.health.probe_ready(now);
-        state.said = None;
     }
 
     /// A probe found the region not to be used, for a reason that is no failure.
     pub(crate) fn probe_not_ready(&self, why: String) {
         let mut state = self.state.lock();
         state.health.probe_not_ready();
+        state.said = Some(why);
+    }
+
+    /// A probe failed.
+    pub(crate) fn probe_failed(&self, why: String) {
+        let mut state = self.state.lock();
+        state.health.probe_failed(&self.rules);
         state.said = Some(why);
     }
 
@@ -161,8 +187,8 @@ impl Region {
             name: self.config.name.clone(),
             url: self.config.url.to_string(),
             jurisdiction: self.config.jurisdiction.clone(),
-            up: state.health.may_be_chosen(now),
-            latency_ms: state.latency.seconds() * 1e3,
+            up: state.health.is_up(now),
+            latency_ms: state.latency.seconds(now) * 1e3,
             in_flight: self.in_flight.load(Ordering::Relaxed),
             models: self.models.load().keys().cloned().collect(),
             problem: state.said.clone(),

@@ -19,7 +19,6 @@ use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 
-use crate::connection::activity::InFlight;
 pub use channel::{BodySender, Disconnected};
 pub use collect::collect_bounded;
 pub use error::BodyError;
@@ -32,7 +31,6 @@ use limited::Limited;
 pub struct Body {
     kind: Kind,
     hook: Option<Hook>,
-    in_flight: Option<InFlight>,
 }
 
 #[derive(Debug, Default)]
@@ -108,11 +106,10 @@ impl Body {
         }
     }
 
-    /// Keeps the connection busy until this body is done with. `bodyless`: the response is one that sends no bytes,
-    /// whatever its body holds (HEAD, 204, 304), so that leaving them unread still counts as completed.
-    pub(crate) fn carry(mut self, in_flight: InFlight, bodyless: bool) -> Self {
-        self.in_flight = Some(in_flight);
-        if bodyless && let Some(hook) = &mut self.hook {
+    /// The body of a response that sends no bytes whatever its body holds (HEAD, 204, 304): leaving them unread counts
+    /// as completed.
+    pub(crate) fn unsent(mut self) -> Self {
+        if let Some(hook) = &mut self.hook {
             hook.complete();
         }
         self
@@ -187,7 +184,7 @@ impl HttpBody for Body {
 
 impl From<Kind> for Body {
     fn from(kind: Kind) -> Self {
-        Self { kind, hook: None, in_flight: None }
+        Self { kind, hook: None }
     }
 }
 

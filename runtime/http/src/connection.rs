@@ -5,15 +5,21 @@
 //!
 //! What hyper answers by itself, without a body and unseen by the handler: 400 to what does not parse, 414 to a target
 //! above 64 KiB, 431 to an HTTP/1 header section that does not fit its buffer or has too many fields and to an
-//! HTTP/2 one above the announced size. It closes HTTP/1 connections afterwards. Of a request with both
-//! Transfer-Encoding and Content-Length it reads the first and removes the second (RFC 9112 section 6.3).
+//! HTTP/2 one above the announced size. It closes HTTP/1 connections afterwards.
+//!
+//! Of a request with both Transfer-Encoding and Content-Length hyper reads the first and drops the second, so what is
+//! passed on is framed in one way. RFC 9112 section 6.3 allows that, and wants the connection closed afterwards; hyper
+//! does not, and tells nobody that there were both (it has no option for it, and its record of the fields as sent is
+//! private), so it is neither refused nor closed here. That matters only behind a proxy that reads Content-Length first.
 
-pub(crate) mod activity;
+mod activity;
 pub(crate) mod authority;
 mod driver;
 pub(crate) mod info;
+mod outgoing;
 mod service;
 mod strict;
+mod waits;
 mod watched_io;
 
 use std::net::SocketAddr;

@@ -14,7 +14,8 @@ pub struct Limits {
     pub header_read: Duration,
     /// How long a connection may stay open without a request.
     pub idle: Duration,
-    /// How long a peer may refuse to take bytes that are ready for it.
+    /// How long a peer may refuse to take bytes that are ready for it: all of them, or over HTTP/2 those of any one
+    /// response (a stream without window). Any byte taken counts. The connection is cut before twice this time.
     pub write_stall: Duration,
     /// Header fields in a request.
     pub headers_count: usize,

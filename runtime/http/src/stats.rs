@@ -39,13 +39,14 @@ pub struct ListenerCounts {
     pub idle_closed: u64,
     /// Connections cut because a request's headers took too long.
     pub slow_headers: u64,
-    /// Connections cut because the peer stopped taking bytes.
+    /// Connections cut because the peer stopped taking bytes: all of them, or over HTTP/2 those of one response.
     pub write_stalls: u64,
     /// Connections cut at the end of a drain.
     pub cut: u64,
     /// Requests received.
     pub requests: u64,
-    /// Requests refused before the handler saw them.
+    /// Requests refused by the checks before the handler. What hyper refuses by itself (it does not parse, or its header
+    /// section is too large for hyper) is not in here.
     pub requests_refused: u64,
     /// Requests whose handler panicked.
     pub handler_panics: u64,

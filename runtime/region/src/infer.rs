@@ -21,6 +21,8 @@ use crate::sealed::{self, Wishes};
 
 /// Response header: how many requests wait for the model now, for edges that choose between regions.
 const QUEUE_DEPTH: HeaderName = HeaderName::from_static("forebay-queue-depth");
+/// Response header: digest of the model that answered, so that an edge does not keep the answer for another one's.
+const MODEL_DIGEST: HeaderName = HeaderName::from_static("forebay-model-digest");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// From this many bytes on, messages are read and written on threads that may block, so that other requests go on.
@@ -54,7 +56,11 @@ impl Region {
 
         let (encodings, wishes) = (asked.encodings, asked.wishes);
         let encoded = self.write(response, encodings, wishes).await?;
-        Ok(answer(encoded, &timing, model.queue_depth()))
+        let mut answer = answer(encoded, &timing, model.queue_depth());
+        if let Ok(digest) = HeaderValue::from_str(model.revision()) {
+            answer.headers_mut().insert(MODEL_DIGEST, digest);
+        }
+        Ok(answer)
     }
 
     /// Turns a body into a request in the clear.

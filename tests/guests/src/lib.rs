@@ -1,4 +1,4 @@
-//! A plugin that misbehaves as it is told: the text of its configuration names a behaviour.
+//! A plugin that misbehaves as it is told: its configuration names a behaviour.
 //!
 //! One component for all of them, since each is a few lines; the tests of the policy runtime and of the
 //! gateway load it many times.
@@ -55,12 +55,19 @@ mod component {
     /// Counts the calls that this memory has seen, which must never be more than one.
     static CALLS: AtomicU32 = AtomicU32::new(0);
 
+    /// The behaviour that a configuration names: bare, or as a gateway has it, `{"behaviour":"..."}`.
+    fn behaviour(config: String) -> String {
+        let inner = config.strip_prefix("{\"behaviour\":\"").and_then(|rest| rest.strip_suffix("\"}"));
+        inner.map(str::to_owned).unwrap_or(config)
+    }
+
     fn told(behaviour: &str) -> bool {
         BEHAVIOUR.get().is_some_and(|told| told == behaviour)
     }
 
     impl bindings::Guest for bindings::Plugin {
         fn configure(config: String) -> Result<(), String> {
+            let config = behaviour(config);
             match config.as_str() {
                 "loop-in-configure" => spin(),
                 "trap-in-configure" => trap(),

@@ -10,7 +10,8 @@ use serde_json::json;
 use super::house::{acme, house};
 
 const NO_TOKEN: &str = "Bearer realm=\"forebay\"";
-const EXPIRED: &str = "Bearer realm=\"forebay\", error=\"invalid_token\", error_description=\"the access token has expired\"";
+const EXPIRED: &str =
+    "Bearer realm=\"forebay\", error=\"invalid_token\", error_description=\"the access token has expired\"";
 const INVALID: &str =
     "Bearer realm=\"forebay\", error=\"invalid_token\", error_description=\"the access token is not valid here\"";
 

@@ -75,7 +75,11 @@ fn tensors_that_do_not_fit() {
             ("named dimensions that differ", with_input("a", &json!([2, 1]), "FP32", &pair), TENSOR),
             ("a negative dimension", with_input("a", &json!([-1, 2]), "FP32", &pair), MALFORMED),
             ("a dimension beyond measure", with_input("a", &json!([u64::MAX, 2]), "FP32", &pair), TENSOR),
-            ("dimensions whose product overflows", with_input("a", &json!([1_u64 << 40, 1_u64 << 40]), "FP32", &pair), TENSOR),
+            (
+                "dimensions whose product overflows",
+                with_input("a", &json!([1_u64 << 40, 1_u64 << 40]), "FP32", &pair),
+                TENSOR,
+            ),
             ("a datatype that the model does not take", with_input("a", &two, "INT32", &json!([1, 2])), TENSOR),
             ("a datatype that nobody has", with_input("a", &two, "FP33", &pair), TENSOR),
             ("text where numbers belong", with_input("a", &two, "FP32", &json!(["1", "2"])), TENSOR),
@@ -83,7 +87,14 @@ fn tensors_that_do_not_fit() {
             ("an input that the model does not have", with_input("z", &two, "FP32", &pair), TENSOR),
             ("a missing input", changed(|q| drop(q["inputs"].as_array_mut().unwrap().remove(0))), TENSOR),
             ("no input at all", changed(|q| q["inputs"] = json!([])), TENSOR),
-            ("an input twice", changed(|q| { let again = q["inputs"][0].clone(); q["inputs"].as_array_mut().unwrap().push(again); }), TENSOR),
+            (
+                "an input twice",
+                changed(|q| {
+                    let again = q["inputs"][0].clone();
+                    q["inputs"].as_array_mut().unwrap().push(again);
+                }),
+                TENSOR,
+            ),
             ("an output that the model does not have", changed(|q| q["outputs"] = json!([{"name": "z"}])), TENSOR),
             ("an output twice", changed(|q| q["outputs"] = json!([{"name": "y"}, {"name": "y"}])), TENSOR),
         ];
@@ -95,7 +106,9 @@ fn tensors_that_do_not_fit() {
             // Whether a datum is no JSON of its kind or no tensor of its type is a matter of taste.
             assert!(found_kind == kind || found_kind == MALFORMED.1, "{what}: {found_kind} for {kind}");
         }
-        for question in [texts(&[]), json!({"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": [7]}]})] {
+        for question in
+            [texts(&[]), json!({"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": [7]}]})]
+        {
             let answer = client.infer("/open", "minilm", &question).send().await;
             assert_eq!(answer.status, 400, "{answer:?}");
         }
@@ -128,7 +141,8 @@ fn paths_methods_and_models_that_are_not_there() {
         client.infer("/narrow", "countdown", &matmul(0.5)).send().await.refused(404, "model-not-found");
         client.infer("/narrow", "matmul", &matmul(0.5)).send().await.ok();
         client.infer("/nowhere", "matmul", &matmul(0.5)).send().await.refused(404, "not-found");
-        for path in ["/open/v2/models/matmul", "/open/v2/models/%2e%2e/infer", "/open/v2/models/../models/matmul/infer"] {
+        for path in ["/open/v2/models/matmul", "/open/v2/models/%2e%2e/infer", "/open/v2/models/../models/matmul/infer"]
+        {
             let answer = client.post(path).json(&matmul(0.5)).send().await;
             assert!([404, 405].contains(&answer.status), "{path}: {answer:?}");
         }
@@ -147,7 +161,12 @@ fn bodies_that_are_coded_or_miscounted() {
         let client = house().await.gateway.client();
         let ask = || client.infer("/open", "matmul", &matmul(0.5));
         ask().header("content-encoding", "gzip").send().await.refused(415, "unsupported-encoding");
-        ask().header("content-encoding", "identity").header("content-encoding", "gzip").send().await.refused(415, "unsupported-encoding");
+        ask()
+            .header("content-encoding", "identity")
+            .header("content-encoding", "gzip")
+            .send()
+            .await
+            .refused(415, "unsupported-encoding");
         ask().header("content-encoding", "identity").send().await.ok();
         for length in ["x", "-1", "+1", "1.5", "", "0", "99999999", "99999999999999999999999", "3"] {
             let answer = ask().header(HEADER_LENGTH, length).send().await;
@@ -169,7 +188,10 @@ fn bodies_that_are_too_large() {
         }
         // Without a length, so that only reading tells.
         let mut raw = gateway.raw().await;
-        raw.send(b"POST /small/v2/models/matmul/infer HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n").await;
+        raw.send(
+            b"POST /small/v2/models/matmul/infer HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n",
+        )
+        .await;
         raw.send(format!("{:x}\r\n{large}\r\n", large.len()).as_bytes()).await;
         let answer = raw.until("body-too-large").await;
         assert_eq!(statuses(&answer), [413], "{answer}");
@@ -237,15 +259,28 @@ fn requests_that_could_be_read_in_two_ways() {
         for (what, request) in [
             ("two hosts", format!("{live}host: localhost\r\n\r\n")),
             ("no host", "GET /open/v2/health/live HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned()),
-            ("a target for another host", "GET https://other.test/open/v2/health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".to_owned()),
-            ("a host with a user", "GET /open/v2/health/live HTTP/1.1\r\nhost: a@localhost\r\nconnection: close\r\n\r\n".to_owned()),
+            (
+                "a target for another host",
+                "GET https://other.test/open/v2/health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+                    .to_owned(),
+            ),
+            (
+                "a host with a user",
+                "GET /open/v2/health/live HTTP/1.1\r\nhost: a@localhost\r\nconnection: close\r\n\r\n".to_owned(),
+            ),
             ("two lengths", format!("{post}content-length: 3\r\ncontent-length: 5\r\n\r\n{{}}   ")),
             ("a list of lengths", format!("{post}content-length: 3, 5\r\n\r\n{{}}   ")),
             ("a signed length", format!("{post}content-length: +3\r\n\r\n{{}} ")),
             ("a coding that is not chunked", format!("{post}transfer-encoding: xchunked\r\n\r\n0\r\n\r\n")),
             ("a coding before chunked", format!("{post}transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n")),
-            ("chunked twice", format!("{post}transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n")),
-            ("chunked in HTTP/1.0", format!("{}transfer-encoding: chunked\r\n\r\n0\r\n\r\n", post.replace("1.1", "1.0"))),
+            (
+                "chunked twice",
+                format!("{post}transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
+            ),
+            (
+                "chunked in HTTP/1.0",
+                format!("{}transfer-encoding: chunked\r\n\r\n0\r\n\r\n", post.replace("1.1", "1.0")),
+            ),
             ("a space before the colon", format!("{live}x-a : b\r\n\r\n")),
             ("a folded line", format!("{live}x-a: b\r\n c\r\n\r\n")),
             ("a bare line feed in a value", format!("{live}x-a: b\nx-b: c\rd\r\n\r\n")),

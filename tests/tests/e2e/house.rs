@@ -20,8 +20,8 @@ pub(crate) struct House {
 
 static HOUSE: OnceCell<House> = OnceCell::const_new();
 
-/// The shared nodes, started by whoever comes first. Routes: `infer` at `/` (token, cache), `open` at `/open` (public, no
-/// cache), `small` at `/small` (public, small bodies), `quick` at `/quick` (public, little time), `narrow` at `/narrow`
+/// The shared nodes, started by whoever comes first. Routes: `infer` at `/` (token, cache), `shared` at
+/// `/shared` (token, cache for everybody), `brief` at `/brief` (token, cache for a second), `open` at `/open` (public, no cache), `small` at `/small` (public, small bodies), `quick` at `/quick` (public, little time), `narrow` at `/narrow`
 /// (public, only the model `matmul`).
 pub(crate) async fn house() -> &'static House {
     HOUSE.get_or_init(start).await
@@ -35,6 +35,8 @@ async fn start() -> House {
         .region("eu-west", &eu.url(), "eu")
         .far_region("us-east", &us.url(), "us")
         .route("infer", "", "policies = [\"access\"]\ncache = { ttl_s = 300 }")
+        .route("shared", "/shared", "policies = [\"access\"]\ncache = { ttl_s = 300, scope = \"public\" }")
+        .route("brief", "/brief", "policies = [\"access\"]\ncache = { ttl_s = 1 }")
         .route("open", "/open", "access = \"public\"")
         .route("small", "/small", &format!("access = \"public\"\nbody_bytes = {SMALL_BODY_BYTES}"))
         .route("quick", "/quick", "access = \"public\"\nrequest_ms = 300")

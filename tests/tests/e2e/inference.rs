@@ -62,7 +62,8 @@ fn a_picture_is_read() {
     run(async {
         let client = house().await.gateway.client();
         let picture = assets::line_png();
-        let answer = ask_in_binary(&client, "ocr", Tensor::from_strings("image", [1], [picture.as_slice()]), false).await;
+        let answer =
+            ask_in_binary(&client, "ocr", Tensor::from_strings("image", [1], [picture.as_slice()]), false).await;
         assert_eq!(answer.texts("text"), ["Forebay serves 2026"]);
         assert!(answer.f32s("confidence")[0] > 0.9);
     });
@@ -126,7 +127,8 @@ fn health_and_metadata_are_told() {
 fn a_version_can_be_asked_for() {
     run(async {
         let client = house().await.gateway.client();
-        let ask = |version: &str| client.post(&format!("/open/v2/models/matmul/versions/{version}/infer")).json(&matmul(1.0));
+        let ask =
+            |version: &str| client.post(&format!("/open/v2/models/matmul/versions/{version}/infer")).json(&matmul(1.0));
         assert_eq!(ask("1").send().await.ok().f32s("y"), [8.0, 11.0]);
         ask("2").send().await.refused(404, "model-not-found");
     });

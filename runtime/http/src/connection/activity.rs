@@ -1,6 +1,6 @@
 //! What a connection is doing, as far as its watchdog must know.
 //!
-//! Written by the IO wrapper and by requests, read by the driver. Times are milliseconds since the connection began.
+//! Written by the IO wrapper, requests and responses, read by the driver. Times are milliseconds since the connection began.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::waits::{Response, Waits};
 use crate::limits::Limits;
 
 /// No such moment.
@@ -21,6 +22,7 @@ pub(crate) struct Activity {
     idle_since_ms: AtomicU64,
     head_since_ms: AtomicU64,
     blocked_since_ms: AtomicU64,
+    waits: Waits,
     http2: AtomicBool,
 }
 
@@ -31,6 +33,8 @@ pub(crate) struct Snapshot {
     idle_since_ms: u64,
     head_since_ms: u64,
     blocked_since_ms: u64,
+    /// No response waits for the peer since before this.
+    waiting_bound_ms: u64,
 }
 
 /// What the watchdog does when a time is up.
@@ -49,6 +53,7 @@ impl Activity {
             idle_since_ms: AtomicU64::new(0),
             head_since_ms: AtomicU64::new(NEVER),
             blocked_since_ms: AtomicU64::new(NEVER),
+            waits: Waits::new(),
             http2: AtomicBool::new(false),
         }
     }
@@ -96,13 +101,70 @@ impl Activity {
             idle_since_ms: self.idle_since_ms.load(Ordering::Acquire),
             head_since_ms: self.head_since_ms.load(Ordering::Relaxed),
             blocked_since_ms: self.blocked_since_ms.load(Ordering::Relaxed),
+            waiting_bound_ms: self.waits.bound_ms(),
         }
+    }
+
+    /// Finds out since when responses wait; snapshots know only a bound, which grows old.
+    pub(crate) fn tighten(&self) {
+        self.waits.tighten();
     }
 }
 
 /// A request between its headers and the end of its response's body.
 #[derive(Debug)]
 pub(crate) struct InFlight(Arc<Activity>);
+
+/// A response that the watchdog follows until its last byte left; shared by its body and the pieces of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Tracked(Arc<Tracking>);
+
+#[derive(Debug)]
+struct Tracking {
+    activity: Arc<Activity>,
+    response: Arc<Response>,
+}
+
+/// A reason to wait for the peer, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Claim(Tracked);
+
+impl InFlight {
+    /// Follows the request's response.
+    pub(crate) fn track(&self) -> Tracked {
+        let activity = Arc::clone(&self.0);
+        let response = activity.waits.add();
+        Tracked(Arc::new(Tracking { activity, response }))
+    }
+}
+
+impl Tracked {
+    pub(crate) fn claim(&self) -> Claim {
+        let Tracking { activity, response } = &*self.0;
+        activity.waits.claim(response, activity.now_ms());
+        Claim(self.clone())
+    }
+}
+
+impl Claim {
+    /// Bytes left for the peer.
+    pub(crate) fn progress(&self) {
+        let Tracking { activity, response } = &*self.0.0;
+        response.progress(activity.now_ms());
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.0.0.response.unclaim();
+    }
+}
+
+impl Drop for Tracking {
+    fn drop(&mut self) {
+        self.activity.waits.remove(&self.response);
+    }
+}
 
 impl Drop for InFlight {
     fn drop(&mut self) {
@@ -112,12 +174,14 @@ impl Drop for InFlight {
 }
 
 impl Snapshot {
-    /// The next alarm and when it is due; None while requests are in flight and writes go through.
+    /// The next alarm and when it is due; None while requests are in flight, writes go through and no response waits
+    /// for the peer. [`Alarm::Stalled`] may be early by as much as the bound is old.
     pub(crate) fn next_alarm(&self, limits: &Limits) -> Option<(u64, Alarm)> {
         let after =
             |since_ms: u64, wait: Duration| since_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(NEVER));
-        let blocked = self.blocked_since_ms != NEVER;
-        let stalled = blocked.then(|| (after(self.blocked_since_ms, limits.write_stall), Alarm::Stalled));
+        let stalled_since_ms = self.blocked_since_ms.min(self.waiting_bound_ms);
+        let stalled =
+            (stalled_since_ms != NEVER).then(|| (after(stalled_since_ms, limits.write_stall), Alarm::Stalled));
         let without_request = (self.in_flight == 0).then(|| match self.head_since_ms {
             NEVER => (after(self.idle_since_ms, limits.idle), Alarm::Idle),
             since_ms => (after(since_ms, limits.header_read), Alarm::SlowHeaders),
@@ -141,7 +205,13 @@ mod tests {
 
     #[test]
     fn alarms_follow_what_the_connection_does() {
-        let idle = Snapshot { in_flight: 0, idle_since_ms: 10, head_since_ms: NEVER, blocked_since_ms: NEVER };
+        let idle = Snapshot {
+            in_flight: 0,
+            idle_since_ms: 10,
+            head_since_ms: NEVER,
+            blocked_since_ms: NEVER,
+            waiting_bound_ms: NEVER,
+        };
         assert_eq!(idle.next_alarm(&limits()), Some((1_010, Alarm::Idle)));
         let head = Snapshot { head_since_ms: 20, ..idle };
         assert_eq!(head.next_alarm(&limits()), Some((120, Alarm::SlowHeaders)));
@@ -149,6 +219,8 @@ mod tests {
         assert_eq!(busy.next_alarm(&limits()), None);
         let stalled = Snapshot { blocked_since_ms: 30, ..busy };
         assert_eq!(stalled.next_alarm(&limits()), Some((530, Alarm::Stalled)));
+        let untaken = Snapshot { waiting_bound_ms: 20, ..stalled };
+        assert_eq!(untaken.next_alarm(&limits()), Some((520, Alarm::Stalled)));
         let both = Snapshot { blocked_since_ms: 30, ..head };
         assert_eq!(both.next_alarm(&limits()), Some((120, Alarm::SlowHeaders)));
     }

@@ -26,7 +26,7 @@ pub(super) enum Ending<E> {
     Idle,
     /// A request's headers took too long.
     SlowHeaders,
-    /// The peer stopped taking bytes.
+    /// The peer stopped taking bytes, or those of one response.
     Stalled,
     /// The drain ended before it did.
     Cut,
@@ -104,7 +104,11 @@ impl Driver<'_> {
     }
 
     fn next_alarm(&self) -> Option<(u64, Alarm)> {
-        let next = self.activity.snapshot().next_alarm(self.limits);
+        let mut next = self.activity.snapshot().next_alarm(self.limits);
+        if next.is_some_and(|(due_ms, alarm)| alarm == Alarm::Stalled && due_ms <= self.activity.now_ms()) {
+            self.activity.tighten();
+            next = self.activity.snapshot().next_alarm(self.limits);
+        }
         match (self.goodbye_ms, next) {
             (Some(goodbye_ms), Some((_, Alarm::Idle))) => Some((goodbye_ms, Alarm::Idle)),
             _ => next,
@@ -114,8 +118,9 @@ impl Driver<'_> {
     /// The alarm whose time has come; otherwise arms the timer for the next one.
     fn due_alarm(&mut self) -> Option<Alarm> {
         let next = self.next_alarm();
-        // Without an alarm it is enough to look again later: a request in another task may end unnoticed by this one.
-        let look_again = || (self.activity.now_ms() + idle_ms(self.limits), None);
+        // Without an alarm it is enough to look again later: a request in another task may end, or its response begin
+        // to wait for the peer, unnoticed by this one.
+        let look_again = || (self.activity.now_ms().saturating_add(look_again_ms(self.limits)), None);
         let (due_ms, alarm) = next.map_or_else(look_again, |(due_ms, alarm)| (due_ms, Some(alarm)));
         if let Some(alarm) = alarm
             && due_ms <= self.activity.now_ms()
@@ -138,7 +143,8 @@ impl Driver<'_> {
     }
 }
 
-fn idle_ms(limits: &Limits) -> u64 {
+/// So a wait is noticed before twice its limit has passed.
+fn look_again_ms(limits: &Limits) -> u64 {
     // At least one, so that looking again never spins.
-    u64::try_from(limits.idle.as_millis()).unwrap_or(u64::MAX / 2).max(1)
+    u64::try_from(limits.idle.min(limits.write_stall).as_millis()).unwrap_or(u64::MAX / 2).max(1)
 }

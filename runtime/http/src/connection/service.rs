@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 
 use super::activity::Activity;
 use super::info::ConnectionInfo;
+use super::outgoing::Outgoing;
 use super::{Shared, strict};
 use crate::body::Body;
 use crate::listener::Handler;
@@ -33,14 +34,15 @@ impl<H: Handler> Service<H> {
     pub(super) fn call(
         &self,
         request: Request<Incoming>,
-    ) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send + use<H> {
+    ) -> impl Future<Output = Result<Response<Outgoing>, Infallible>> + Send + use<H> {
         let inner = Arc::clone(&self.0);
         async move {
-            let in_flight = inner.activity.begin(request.version() == Version::HTTP_2);
+            let http2 = request.version() == Version::HTTP_2;
+            let in_flight = inner.activity.begin(http2);
             let head = request.method() == Method::HEAD;
             let response = inner.respond(request.map(Body::from)).await;
             let bodyless = head || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-            Ok(response.map(|body| body.carry(in_flight, bodyless)))
+            Ok(response.map(|body| Outgoing::new(body, in_flight, http2, bodyless)))
         }
     }
 }
@@ -57,6 +59,7 @@ impl<H: Handler> Inner<H> {
         let handled = AssertUnwindSafe(handler.handle(&self.info, request)).catch_unwind().await;
         handled.unwrap_or_else(|_| {
             count(&stats.handler_panics);
+            // What it said may hold data of the request. Where it was, the panic hook knows.
             tracing::error!("a request handler panicked");
             Problem::new(ProblemType::Internal).into_response()
         })

@@ -62,6 +62,17 @@ impl Handler for Paths {
                 });
                 body
             }
+            "/event" => {
+                let (sender, body) = Body::channel(1);
+                let mut released = self.released.clone();
+                tokio::spawn(async move {
+                    sender.send("first ").await.unwrap();
+                    released.wait_for(|released| *released).await.unwrap();
+                    sender.send("last").await.unwrap();
+                    sender.finish();
+                });
+                body
+            }
             "/panic" => panic!("asked for"),
             _ => Body::empty(),
         };
