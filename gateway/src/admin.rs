@@ -129,7 +129,9 @@ impl Handler for Admin {
         match path {
             "/healthz" => self.health(),
             "/readyz" => self.ready(),
-            "/metrics" => respond(StatusCode::OK, PROMETHEUS, self.state.edge().metrics.text()),
+            "/metrics" => {
+                respond(StatusCode::OK, PROMETHEUS, self.state.edge().metrics.text(&self.state.listener_counts()))
+            }
             "/v1/status" => self.status(),
             "/v1/regions" => self.regions(),
             "/v1/plugins" => json_response(&self.plugins()),

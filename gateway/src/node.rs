@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use forebay_http::{ConnectionInfo, DevCa, Handler, Listener, RequestBody, ResponseBody, TlsHandle, tls};
+use forebay_http::{
+    ConnectionInfo, DevCa, Handler, Listener, ListenerCounts, ListenerStats, RequestBody, ResponseBody, TlsHandle, tls,
+};
 use forebay_policy::{Engine, EngineLimits};
 use http::{Request, Response};
 use parking_lot::Mutex;
@@ -35,6 +37,7 @@ pub struct State {
     lasting: Lasting,
     watch: Mutex<JoinSet<()>>,
     tls: TlsHandle,
+    listener: Arc<ListenerStats>,
     file: Option<PathBuf>,
     /// One reload at a time, or an older file could win.
     reloading: tokio::sync::Mutex<()>,
@@ -66,6 +69,7 @@ impl Node {
             lasting,
             watch: Mutex::new(watch),
             tls,
+            listener: front.stats(),
             file: file.map(Path::to_path_buf),
             reloading: tokio::sync::Mutex::default(),
             drain: drain.clone(),
@@ -114,6 +118,11 @@ impl State {
     /// The edge that new requests begin with.
     pub(crate) fn edge(&self) -> Arc<Edge> {
         self.edge.load_full()
+    }
+
+    /// What the front door counts.
+    pub(crate) fn listener_counts(&self) -> ListenerCounts {
+        self.listener.counts()
     }
 
     /// Whether the node takes no new connections.

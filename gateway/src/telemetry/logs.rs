@@ -38,6 +38,7 @@ pub fn start(format: LogFormat, filter: &str) -> Result<Logs, String> {
     };
     // A second start in one process keeps the first.
     drop(started);
+    forebay_http::log_panics_by_location();
     Ok(Logs { dropped, _worker: worker })
 }
 

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use forebay_http::ListenerCounts;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -55,6 +56,11 @@ struct RegionName {
     region: String,
 }
 
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ListenerLabels {
+    event: &'static str,
+}
+
 type Seconds = fn() -> Histogram;
 
 /// Everything this node counts.
@@ -69,6 +75,8 @@ pub struct Metrics {
     region_seconds: Family<RegionName, Histogram, Seconds>,
     region_up: Family<RegionName, Gauge>,
     in_work: Gauge,
+    open: Gauge,
+    listener: Family<ListenerLabels, Gauge>,
     sent_bytes: Counter<u64, AtomicU64>,
 }
 
@@ -86,6 +94,8 @@ impl Default for Metrics {
             region_seconds: Family::new_with_constructor(seconds),
             region_up: Family::default(),
             in_work: Gauge::default(),
+            open: Gauge::default(),
+            listener: Family::default(),
             sent_bytes: Counter::default(),
         };
         metrics.register();
@@ -108,6 +118,8 @@ impl Metrics {
         r.register_with_unit("region_request", "Time of one attempt", Unit::Seconds, self.region_seconds.clone());
         r.register("region_up", "1 where a region may be chosen", self.region_up.clone());
         r.register("requests_in_work", "Requests between head and last byte", self.in_work.clone());
+        r.register("connections", "Open client connections", self.open.clone());
+        r.register("listener_events", "What happened to client connections since the start", self.listener.clone());
         r.register_with_unit("sent", "Body bytes sent to clients", Unit::Bytes, self.sent_bytes.clone());
     }
 

@@ -41,7 +41,7 @@ impl Outgoing {
     pub(super) fn new(body: Body, in_flight: InFlight, http2: bool, bodyless: bool) -> Self {
         let body = if bodyless { body.unsent() } else { body };
         let withheld = http2 && bodyless;
-        let tracked = (false && http2 && !withheld && !body.is_end_stream()).then(|| in_flight.track());
+        let tracked = (http2 && !withheld && !body.is_end_stream()).then(|| in_flight.track());
         let claim = tracked.as_ref().map(Tracked::claim);
         Self { body, claim, tracked, withheld, in_flight }
     }
