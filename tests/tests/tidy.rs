@@ -132,7 +132,7 @@ fn manifest(text: &str) -> toml::Table {
     text.parse().unwrap()
 }
 
-/// Whether a path that begins with `start`, such as `ort::`, stands in the text.
+/// Whether a path that begins with `start` stands in the text.
 fn names(text: &str, start: &str) -> bool {
     let is_inside =
         |before: &str| before.ends_with(|last: char| last.is_ascii_alphanumeric() || last == '_' || last == '"');

@@ -169,8 +169,25 @@ impl Metrics {
         self.region_up.get_or_create(&RegionName { region: region.to_owned() }).set(i64::from(up));
     }
 
-    /// The Prometheus text exposition.
-    pub fn text(&self) -> String {
+    /// The Prometheus text exposition, with what the front door counts.
+    pub(crate) fn text(&self, listener: &ListenerCounts) -> String {
+        self.open.set(i64::try_from(listener.open).unwrap_or(i64::MAX));
+        for (event, count) in [
+            ("accepted", listener.accepted),
+            ("accept-error", listener.accept_errors),
+            ("full", listener.full),
+            ("handshake-failed", listener.handshakes_failed),
+            ("handshake-timed-out", listener.handshakes_timed_out),
+            ("idle-closed", listener.idle_closed),
+            ("slow-headers", listener.slow_headers),
+            ("write-stall", listener.write_stalls),
+            ("cut-at-drain", listener.cut),
+            ("request-refused", listener.requests_refused),
+            ("handler-panic", listener.handler_panics),
+        ] {
+            let gauge = self.listener.get_or_create(&ListenerLabels { event });
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
         let mut text = String::new();
         // Writing to a String cannot fail.
         let _ = encode(&mut text, &self.registry);
