@@ -13,7 +13,7 @@ use crate::{bare_onnx, report, serve, suites};
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench", args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    hidden: Option<Hidden>,
+    other: Option<Other>,
     #[command(flatten)]
     bench: Bench,
 }
@@ -35,13 +35,18 @@ pub(crate) struct Bench {
     /// Only these contenders, e.g. forebay,nginx
     #[arg(long, value_delimiter = ',')]
     pub(crate) only: Vec<String>,
+    /// What a reader should know of this run, e.g. what else the machine was doing; goes to the page
+    #[arg(long)]
+    pub(crate) note: Option<String>,
     /// Also write docs/benchmarks.md from every result so far
     #[arg(long)]
     pub(crate) write: bool,
 }
 
 #[derive(Debug, Subcommand)]
-enum Hidden {
+enum Other {
+    /// Write docs/benchmarks.md from every result so far, without measuring
+    Page,
     /// One of the harness's own servers
     #[command(name = "__serve", hide = true)]
     Serve {
@@ -74,9 +79,10 @@ pub(crate) enum Role {
 
 impl Cli {
     pub(crate) fn run(self) -> Result<()> {
-        match self.hidden {
-            Some(Hidden::Serve { role, port, tls }) => serve::run(role, port, tls.as_deref()),
-            Some(Hidden::BareOnnx { batch, seconds }) => bare_onnx::run(batch, seconds),
+        match self.other {
+            Some(Other::Serve { role, port, tls }) => serve::run(role, port, tls.as_deref()),
+            Some(Other::BareOnnx { batch, seconds }) => bare_onnx::run(batch, seconds),
+            Some(Other::Page) => report::write_page(),
             None => measure(&self.bench),
         }
     }

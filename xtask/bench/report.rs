@@ -36,6 +36,9 @@ pub(crate) struct Outcome {
     seconds: u64,
     concurrency: u16,
     machine: Machine,
+    /// What a reader should know of this run.
+    #[serde(default)]
+    note: Option<String>,
     rows: Vec<Row>,
 }
 
@@ -47,6 +50,7 @@ impl Outcome {
             seconds: bench.seconds,
             concurrency: bench.concurrency,
             machine: Machine::read(),
+            note: bench.note.clone(),
             rows,
         }
     }
@@ -60,7 +64,8 @@ impl Outcome {
         let (p50, p99) = if base.is_some() { ("added p50 µs", "added p99 µs") } else { ("p50 µs", "p99 µs") };
         let cpu = "CPU µs/request";
         table.set_header(["", "", "requests/s", p50, p99, cpu, "spread", "requests/CPU s", "CPU, Forebay = 1"]);
-        for row in &self.rows {
+        // The origin is asked over HTTP/1.1 whatever the client speaks, so that is the one to compare with.
+        for row in self.rows.iter().filter(|row| row.has_cpu || row.protocol == "h1") {
             table.add_row(self.cells(row, base));
         }
         for column in table.column_iter_mut().skip(2) {
@@ -132,8 +137,9 @@ pub(crate) fn write_page() -> Result<()> {
         };
         let outcome: Outcome = serde_json::from_slice(&bytes)?;
         write!(page, "\n## {}\n\n{}\n\n{}\n\n", suite.name(), explanation(*suite), outcome.table())?;
-        let Outcome { rounds, seconds, concurrency, machine, .. } = &outcome;
-        writeln!(page, "{rounds} rounds of {seconds} s, {concurrency} requests at once. {machine}.")?;
+        let Outcome { rounds, seconds, concurrency, machine, note, .. } = &outcome;
+        let note = note.as_ref().map_or_else(String::new, |note| format!(" {note}."));
+        writeln!(page, "{rounds} rounds of {seconds} s, {concurrency} requests at once. {machine}.{note}")?;
     }
     let path = Workspace::locate()?.root().join("docs/benchmarks.md");
     std::fs::create_dir_all(path.parent().context("a page needs a folder")?)?;
@@ -151,13 +157,15 @@ fn explanation(suite: Suite) -> &'static str {
         }
         Suite::Proxy => {
             "A GET passed to a fixed origin on the same machine, nothing cached. Latencies are what comes on top of asking \
-             the origin directly without TLS (in parentheses)."
+             the origin directly, without TLS and over HTTP/1.1 (in parentheses)."
         }
         Suite::Policy => {
-            "The cached answer for a caller with an ES256 token: signature, issuer, audience, expiry and scope are checked \
-             for each request. Forebay runs its `jwt-access` plugin, HAProxy its `jwt_verify` and rules, Envoy `jwt_authn` \
-             and `rbac`, with its cache of verified tokens off (the default) and on. Each is checked beforehand to refuse \
-             a request without a token and one with a broken signature."
+            "The cached answer for a caller with an ES256 token, which must have the right signature, issuer, audience, \
+             expiry and scope. Every request carries the same token, and contenders differ in how often they verify it: \
+             Forebay (`jwt-access`) and Envoy with its token cache on remember a token they have verified, so these two \
+             are the like-for-like comparison; HAProxy (`jwt_verify` and rules) and Envoy as it comes (`jwt_authn` and \
+             `rbac`) verify it each time. Each contender is checked beforehand to refuse a request without a token and \
+             one with a broken signature."
         }
         Suite::Infer => {
             "A sentence embedding (MiniLM), never the same text twice, through edge and region over TLS and HTTP/2, beside \
