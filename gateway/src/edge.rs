@@ -176,7 +176,7 @@ fn routes(
         if !route.public && !chain.has(Phase::Request) {
             return Err(StartError::Unguarded(route.name.clone()));
         }
-        routes.push(Arc::new(Route { config: route.clone(), chain, origin }));
+        routes.push(Arc::new(Route { metrics: metrics.route(&route.name), config: route.clone(), chain, origin }));
     }
     Ok(RouteTable::new(routes))
 }

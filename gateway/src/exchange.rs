@@ -35,7 +35,6 @@ pub(crate) struct Exchange {
     pub(crate) region_timing: Option<String>,
     /// RFC 9211 member, without the cache's name.
     pub(crate) cache_status: Option<String>,
-    route: Option<Arc<Route>>,
     /// Room for the body; given back when the answer is there.
     pub(crate) room: Option<OwnedSemaphorePermit>,
     /// Given back at the end.
@@ -46,6 +45,7 @@ pub(crate) struct Exchange {
 /// The facts that the end needs. Taken out exactly once.
 struct End {
     line: Line,
+    route: Option<Arc<Route>>,
     started: Instant,
     metrics: Arc<Metrics>,
 }
@@ -81,10 +81,9 @@ impl Exchange {
             trail: Trail::default(),
             region_timing: None,
             cache_status: None,
-            route: None,
             room: None,
             permit: None,
-            end: Some(End { line, started, metrics: Arc::clone(metrics) }),
+            end: Some(End { line, route: None, started, metrics: Arc::clone(metrics) }),
         }
     }
 
@@ -97,8 +96,8 @@ impl Exchange {
     pub(crate) fn route(&mut self, route: &Arc<Route>) {
         if let Some(end) = &mut self.end {
             end.line.route = Some(route.config.name.clone());
+            end.route = Some(Arc::clone(route));
         }
-        self.route = Some(Arc::clone(route));
     }
 
     /// The model that was asked.
@@ -138,7 +137,7 @@ impl Exchange {
         let now = Instant::now();
         self.clock.close(now);
         let (mut head, body) = response.into_parts();
-        if let Some(route) = &self.route {
+        if let Some(route) = self.end.as_ref().and_then(|end| end.route.as_ref()) {
             head.headers.extend(route.config.response_headers.clone());
         }
         let mut set = |name: HeaderName, value: &str| {
@@ -177,8 +176,8 @@ impl End {
         self.line.bytes_out = finish.bytes;
         self.line.completed = finish.completed;
         self.line.duration = self.started.elapsed();
-        let Line { route, status, reason, duration, bytes_out, .. } = &self.line;
-        self.metrics.finished(route.as_deref(), *status, *reason, *duration, *bytes_out);
+        let route = self.route.as_ref().map(|route| (route.config.name.as_str(), &route.metrics));
+        self.metrics.finished(route, &self.line);
         self.line.write();
     }
 }

@@ -22,6 +22,7 @@ use ring::digest;
 use tokio::time::timeout_at;
 
 pub(crate) mod message;
+mod strict_json;
 pub(crate) mod view;
 
 use crate::error::Refusal;

@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 use crate::config::Target;
 use crate::error::Refusal;
 use crate::policy::Chain;
+use crate::telemetry::metrics::RouteMetrics;
 use crate::upstream::proxy::Origin;
 
 /// One route with what its requests need.
@@ -16,6 +17,7 @@ pub(crate) struct Route {
     pub(crate) config: crate::config::Route,
     pub(crate) chain: Chain,
     pub(crate) origin: Option<Origin>,
+    pub(crate) metrics: RouteMetrics,
 }
 
 impl Route {

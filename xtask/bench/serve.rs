@@ -103,8 +103,12 @@ fn reply(status: StatusCode, content_type: &str, body: Bytes) -> Result<Response
         .header("cache-control", "public, max-age=86400")
         .header("etag", r#""bench""#)
         .header("last-modified", "Mon, 02 Nov 2026 08:00:00 GMT")
+        .header("forebay-model-digest", MODEL_DIGEST)
         .body(Full::new(body))?)
 }
+
+/// Digest of a model that never changes.
+const MODEL_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 fn object() -> Bytes {
     static OBJECT: [u8; ANSWER_BYTES] = [b'x'; ANSWER_BYTES];
@@ -122,7 +126,7 @@ fn inference() -> Bytes {
 
 /// What a regional node says of itself when the gateway probes it.
 fn node() -> Bytes {
-    let model = json!({"name": MODEL, "ready": true, "version": "1", "digest": "0".repeat(64)});
+    let model = json!({"name": MODEL, "ready": true, "version": "1", "digest": MODEL_DIGEST});
     let node = json!({
         "name": REGION, "jurisdiction": REGION, "ready": true, "draining": false, "models": [model],
     });

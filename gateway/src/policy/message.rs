@@ -12,6 +12,8 @@ use forebay_policy::{Field, Message, SealFailure};
 use forebay_seal::{Keyring, SealError};
 use serde_json::Value;
 
+use super::strict_json;
+
 /// What a message holds.
 pub(crate) enum Contents {
     /// An inference on its way out.
@@ -43,9 +45,9 @@ impl JsonBody {
     /// Reads a body.
     ///
     /// # Errors
-    /// It is not JSON.
+    /// It is not JSON, or could be read in two ways.
     pub(crate) fn read(bytes: Bytes) -> Result<Self, serde_json::Error> {
-        let value = serde_json::from_slice(&bytes)?;
+        let value = strict_json::read(&bytes)?;
         Ok(Self { value, bytes, changed: false })
     }
 

@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::access_log::Line;
 use super::timing::{Stage, StageClock};
 
 /// Seconds, from a cache hit to a slow generation.
@@ -62,6 +63,12 @@ struct ListenerLabels {
 }
 
 type Seconds = fn() -> Histogram;
+
+/// The counters of one route.
+pub(crate) struct RouteMetrics {
+    seconds: Histogram,
+    ok: Counter,
+}
 
 /// Everything this node counts.
 pub struct Metrics {
@@ -128,15 +135,31 @@ impl Metrics {
         self.in_work.inc();
     }
 
-    /// A request ended.
-    pub fn finished(&self, route: Option<&str>, status: u16, reason: Option<&'static str>, took: Duration, bytes: u64) {
+    /// The counters that requests of one route touch, looked up once.
+    pub(crate) fn route(&self, name: &str) -> RouteMetrics {
+        let route = name.to_owned();
+        let ok = RequestLabels { route: route.clone(), status: 200, reason: "none" };
+        RouteMetrics {
+            seconds: self.seconds.get_or_create(&RouteLabels { route }).clone(),
+            ok: self.requests.get_or_create(&ok).clone(),
+        }
+    }
+
+    /// A request ended; `route` is its route's name and counters, where it found one.
+    pub(crate) fn finished(&self, route: Option<(&str, &RouteMetrics)>, line: &Line) {
         self.in_work.dec();
-        self.sent_bytes.inc_by(bytes);
-        let route = route.unwrap_or("none").to_owned();
-        self.requests
-            .get_or_create(&RequestLabels { route: route.clone(), status, reason: reason.unwrap_or("none") })
-            .inc();
-        self.seconds.get_or_create(&RouteLabels { route }).observe(took.as_secs_f64());
+        self.sent_bytes.inc_by(line.bytes_out);
+        match route {
+            Some((_, counters)) if line.status == 200 && line.reason.is_none() => counters.ok.inc(),
+            route => {
+                let route = route.map_or("none", |(name, _)| name).to_owned();
+                let reason = line.reason.unwrap_or("none");
+                self.requests.get_or_create(&RequestLabels { route, status: line.status, reason }).inc()
+            }
+        };
+        if let Some((_, counters)) = route {
+            counters.seconds.observe(line.duration.as_secs_f64());
+        }
     }
 
     /// The stages of a request.

@@ -107,15 +107,24 @@ impl StageClock {
     pub fn header(&self, now: Instant, beyond: Option<&str>) -> String {
         let mut text = String::with_capacity(256);
         for (stage, spent) in self.stages() {
-            let _ = write!(text, "{};dur={:.3}, ", stage.name(), spent.as_secs_f64() * 1e3);
+            text.push_str(stage.name());
+            push_millis(&mut text, spent);
+            text.push_str(", ");
         }
-        let _ = write!(text, "total;dur={:.3}", self.total(now).as_secs_f64() * 1e3);
+        text.push_str("total");
+        push_millis(&mut text, self.total(now));
         if let Some(beyond) = beyond {
             text.push_str(", ");
             text.push_str(beyond);
         }
         text
     }
+}
+
+/// `;dur=` and milliseconds to the microsecond, without the cost of formatting a float.
+fn push_millis(text: &mut String, time: Duration) {
+    let micros = time.as_micros();
+    let _ = write!(text, ";dur={}.{:03}", micros / 1_000, micros % 1_000);
 }
 
 #[cfg(test)]
@@ -134,6 +143,13 @@ mod tests {
         assert_eq!(stage, Stage::Decode);
         assert!(spent >= Duration::from_millis(5));
         assert!(clock.header(end, Some("region;dur=1")).starts_with("decode;dur="));
+    }
+
+    #[test]
+    fn milliseconds_have_three_places() {
+        let mut text = String::new();
+        push_millis(&mut text, Duration::from_micros(12_034));
+        assert_eq!(text, ";dur=12.034");
     }
 
     #[test]
