@@ -18,6 +18,8 @@ use crate::place::Place;
 /// What a region answers that has nothing wrong with it.
 pub const GOOD_ANSWER: &str = r#"{"model_name":"matmul","model_version":"1","outputs":[{"name":"y","datatype":"FP32","shape":[1,2],"data":[7.5,10.5]}]}"#;
 
+/// What it says that its model is.
+const DIGEST: &str = "00";
 const BODY_MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// How a [`FakeRegion`] treats an inference. All of them answer probes.
@@ -45,7 +47,7 @@ impl FakeRegion {
     pub async fn start(jurisdiction: &str, behaviour: Behaviour) -> Self {
         let node = json!({
             "name": "fake", "jurisdiction": jurisdiction, "ready": true, "draining": false,
-            "models": [{"name": "matmul", "version": "1", "digest": "00", "ready": true}],
+            "models": [{"name": "matmul", "version": "1", "digest": DIGEST, "ready": true}],
         });
         Self::saying(&node, behaviour).await
     }
@@ -107,7 +109,7 @@ impl Handler for Misbehaving {
 
 fn json_answer(status: u16, body: &str) -> Response<Body> {
     let response = Response::builder().status(status).header("content-type", "application/json");
-    response.body(Body::full(body.to_owned())).unwrap()
+    response.header("forebay-model-digest", DIGEST).body(Body::full(body.to_owned())).unwrap()
 }
 
 /// What an [`Origin`] saw of one request.

@@ -73,7 +73,6 @@ impl Raw {
 
 /// The status of every answer in `text`, in order.
 pub fn statuses(text: &str) -> Vec<u16> {
-    let at_line = |line: &str| line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest[..3].parse().ok());
     // A body without a line break may stand before the next answer's first line.
-    text.split("HTTP/1.1 ").skip(1).filter_map(|rest| at_line(&format!("HTTP/1.1 {rest}"))).collect()
+    text.split("HTTP/1.1 ").skip(1).filter_map(|rest| rest.split(' ').next()?.parse().ok()).collect()
 }

@@ -136,7 +136,7 @@ fn manifest(text: &str) -> toml::Table {
 fn names(text: &str, start: &str) -> bool {
     let is_inside =
         |before: &str| before.ends_with(|last: char| last.is_ascii_alphanumeric() || last == '_' || last == '"');
-    text.match_indices(start).any(|(at, _)| !is_inside(&text[..at]))
+    text.match_indices(start).any(|(at, _)| !text.get(..at).is_some_and(is_inside))
 }
 
 /// Files that name one of these, the benchmark aside: it serves and measures on its own.

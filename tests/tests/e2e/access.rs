@@ -1,10 +1,11 @@
 //! Who is let in: tokens good and bad.
 
-use forebay_tests::fakes::JwksServer;
+use forebay_tests::fakes::{JwksServer, Origin};
 use forebay_tests::identity::{AUDIENCE, SIGNERS, Signer, jwks, now_s};
 use forebay_tests::questions::matmul;
+use forebay_tests::raw::statuses;
 use forebay_tests::region::RegionFile;
-use forebay_tests::{Answer, GatewayFile, Place, Token, run};
+use forebay_tests::{Answer, GatewayFile, Place, Token, eventually, run};
 use serde_json::json;
 
 use super::house::{acme, house};
@@ -148,6 +149,120 @@ fn every_path_of_a_guarded_route_is_guarded() {
         }
         client.get("/v2/models/minilm").send().await.refused(401, "missing-credentials");
         client.get("/v2/models/minilm").token(&acme()).send().await.ok();
+    });
+}
+
+#[test]
+fn a_path_or_method_does_not_get_around_a_policy() {
+    run(async {
+        let place = Place::new();
+        let origin = Origin::start().await;
+        let gateway = GatewayFile::new()
+            .origin("private", "/private/", &origin.url(), "policies = [\"access\"]\nmethods = [\"POST\"]")
+            .origin("site", "/", &origin.url(), "access = \"public\"")
+            .start(&place)
+            .await;
+        let client = gateway.http1();
+        for path in [
+            "/x/../private/a",
+            "/./private/a",
+            "//private/a",
+            "/%70rivate/a",
+            "/private%2fa",
+            "/x/%2e%2e/private/a",
+            "/x/..%2fprivate/a",
+            "/x\\..\\private/a",
+            "/private%00/a",
+        ] {
+            let mut raw = gateway.raw().await;
+            let head =
+                format!("POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+            raw.send(head.as_bytes()).await;
+            let answer = raw.rest().await;
+            assert_eq!(statuses(&answer), [400], "{path}: {answer}");
+        }
+        client.post("/private/a").send().await.refused(401, "missing-credentials");
+        client.post("/private").send().await.refused(401, "missing-credentials");
+        client.get("/private/a").send().await.refused(405, "method-not-allowed");
+        assert!(origin.seen().is_empty(), "{:?}", origin.seen());
+        client.get("/Private/a").send().await.ok();
+        client.post("/private/a").token(&acme()).send().await.ok();
+        assert_eq!(origin.seen().len(), 2);
+    });
+}
+
+#[test]
+fn tenants_of_two_issuers_are_two_tenants() {
+    run(async {
+        let place = Place::new();
+        let other = Signer::es256("other");
+        place.write("other.json", &jwks([other.jwk()]));
+        let region = RegionFile::new("eu", "eu").start(&place).await;
+        let gateway = GatewayFile::new()
+            .issuer_keys("jwks_file = \"jwks.json\"\ntenant_prefix = \"one/\"")
+            .plus(&format!(
+                "[[issuers]]\nissuer = \"https://other.test\"\naudiences = [\"{AUDIENCE}\"]\nalgorithms = [\"ES256\"]\n\
+                 jwks_file = \"other.json\"\ntenant_prefix = \"other/\""
+            ))
+            .region("eu", &region.url(), "eu")
+            .route("infer", "", "policies = [\"access\"]\ncache = { ttl_s = 300 }")
+            .start(&place)
+            .await;
+        let others = Token::of("acme").with("iss", "https://other.test");
+        for (token, cache) in
+            [(acme(), "miss"), (acme(), "hit"), (others.signed_by(&other), "miss"), (others.signed_by(&other), "hit")]
+        {
+            let answer = gateway.client().infer("", "matmul", &matmul(0.5)).token(&token).send().await.ok();
+            assert_eq!(answer.cache(), cache);
+        }
+        // One issuer's key is no key of the other's.
+        for forged in [others.signed(), Token::of("acme").signed_by(&other)] {
+            let answer = gateway.client().infer("", "matmul", &matmul(0.5)).token(&forged).send().await;
+            answer.refused(401, "invalid-token");
+        }
+    });
+}
+
+#[test]
+fn who_is_not_let_in_holds_no_place() {
+    run(async {
+        let place = Place::new();
+        let region = RegionFile::new("eu", "eu").start(&place).await;
+        let gateway = GatewayFile::new()
+            .plus("[limits]\nrequests = 2\nrequest_ms = 60000")
+            .region("eu", &region.url(), "eu")
+            .route("infer", "", "policies = [\"access\"]")
+            .route("open", "/open", "access = \"public\"")
+            .start(&place)
+            .await;
+        let begin = |path: &str, token: &str| {
+            let head = format!(
+                "POST {path}/v2/models/matmul/infer HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
+                 content-length: 100\r\n\r\n{{"
+            );
+            let connecting = gateway.raw();
+            async move {
+                let mut raw = connecting.await;
+                raw.send(head.as_bytes()).await;
+                raw
+            }
+        };
+        let mut strangers = Vec::new();
+        for _ in 0..6 {
+            let mut raw = begin("", "none.of.these").await;
+            assert_eq!(statuses(&raw.until("\r\n\r\n").await), [401]);
+            strangers.push(raw);
+        }
+        let ask = || gateway.client().infer("/open", "matmul", &matmul(0.5)).send();
+        ask().await.ok();
+
+        let slow = [begin("/open", "x").await, begin("", &acme()).await];
+        eventually("the node is full", || async { ask().await.status == 503 }).await;
+        let answer = ask().await;
+        answer.refused(503, "overloaded");
+        assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
+        drop(slow);
+        eventually("there is room again", || async { ask().await.status == 200 }).await;
     });
 }
 

@@ -16,7 +16,7 @@ type Verdict = (u16, &'static str);
 const MALFORMED: Verdict = (400, "malformed-body");
 const TENSOR: Verdict = (400, "invalid-tensor");
 
-async fn still_serves() {
+pub(crate) async fn still_serves() {
     let client = house().await.gateway.client();
     assert_eq!(client.infer("/open", "matmul", &matmul(0.5)).send().await.ok().f32s("y"), [7.5, 10.5]);
 }
@@ -144,7 +144,7 @@ fn paths_methods_and_models_that_are_not_there() {
         for path in ["/open/v2/models/matmul", "/open/v2/models/%2e%2e/infer", "/open/v2/models/../models/matmul/infer"]
         {
             let answer = client.post(path).json(&matmul(0.5)).send().await;
-            assert!([404, 405].contains(&answer.status), "{path}: {answer:?}");
+            assert!([400, 404, 405].contains(&answer.status), "{path}: {answer:?}");
         }
         for method in [Method::GET, Method::PUT, Method::DELETE, Method::OPTIONS] {
             let answer = client.ask(method, "/open/v2/models/matmul/infer").send().await;
@@ -216,98 +216,6 @@ fn bodies_that_do_not_come() {
         truncated.half_close().await;
         let answer = truncated.rest().await;
         assert!(matches!(statuses(&answer)[..], [] | [400]), "{answer}");
-        still_serves().await;
-    });
-}
-
-#[test]
-fn heads_that_are_too_large() {
-    run(async {
-        let gateway = &house().await.gateway;
-        let fields: String = (0..2000).map(|index| format!("x-{index}: {}\r\n", "y".repeat(100))).collect();
-        let mut raw = gateway.raw().await;
-        raw.send(format!("GET /open/v2/health/live HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n").as_bytes()).await;
-        let answer = raw.rest().await;
-        assert_eq!(statuses(&answer), [431], "{answer}");
-
-        let client = gateway.http1();
-        let ask = |fields: usize, bytes: usize| {
-            let value = "y".repeat(bytes);
-            let ask = client.get("/open/v2/health/live");
-            (0..fields).fold(ask, |ask, index| ask.header(&format!("x-{index}"), &value)).send()
-        };
-        ask(20, 2_000).await.refused(431, "headers-too-large");
-        ask(20, 100).await.ok();
-        let answer = ask(150, 10).await;
-        assert_eq!(answer.status, 431, "{answer:?}");
-        still_serves().await;
-    });
-}
-
-/// One request in bytes that asks for the connection's end; what follows would be the answer to a second one.
-async fn bytes(text: &str) -> String {
-    let mut raw = house().await.gateway.raw().await;
-    raw.send(text.as_bytes()).await;
-    raw.rest().await
-}
-
-#[test]
-fn requests_that_could_be_read_in_two_ways() {
-    run(async {
-        let live = "GET /open/v2/health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n";
-        let post = "POST /open/v2/models/matmul/infer HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n";
-        for (what, request) in [
-            ("two hosts", format!("{live}host: localhost\r\n\r\n")),
-            ("no host", "GET /open/v2/health/live HTTP/1.1\r\nconnection: close\r\n\r\n".to_owned()),
-            (
-                "a target for another host",
-                "GET https://other.test/open/v2/health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
-                    .to_owned(),
-            ),
-            (
-                "a host with a user",
-                "GET /open/v2/health/live HTTP/1.1\r\nhost: a@localhost\r\nconnection: close\r\n\r\n".to_owned(),
-            ),
-            ("two lengths", format!("{post}content-length: 3\r\ncontent-length: 5\r\n\r\n{{}}   ")),
-            ("a list of lengths", format!("{post}content-length: 3, 5\r\n\r\n{{}}   ")),
-            ("a signed length", format!("{post}content-length: +3\r\n\r\n{{}} ")),
-            ("a coding that is not chunked", format!("{post}transfer-encoding: xchunked\r\n\r\n0\r\n\r\n")),
-            ("a coding before chunked", format!("{post}transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n")),
-            (
-                "chunked twice",
-                format!("{post}transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"),
-            ),
-            (
-                "chunked in HTTP/1.0",
-                format!("{}transfer-encoding: chunked\r\n\r\n0\r\n\r\n", post.replace("1.1", "1.0")),
-            ),
-            ("a space before the colon", format!("{live}x-a : b\r\n\r\n")),
-            ("a folded line", format!("{live}x-a: b\r\n c\r\n\r\n")),
-            ("a bare line feed in a value", format!("{live}x-a: b\nx-b: c\rd\r\n\r\n")),
-            ("a zero byte", format!("{live}x-a: b\0c\r\n\r\n")),
-            ("a chunk without a size", format!("{post}transfer-encoding: chunked\r\n\r\nzz\r\n{{}}\r\n0\r\n\r\n")),
-        ] {
-            let answer = bytes(&request).await;
-            let found = statuses(&answer);
-            assert!(matches!(found[..], [400] | [431]), "{what}: {answer}");
-        }
-        still_serves().await;
-    });
-}
-
-#[test]
-fn a_length_beside_a_coding_smuggles_nothing() {
-    run(async {
-        // By its length the body would end inside, and a second request would begin there.
-        let hidden = "GET /open/v2/health/live HTTP/1.1\r\nhost: localhost\r\n\r\n";
-        let chunked = format!("{:x}\r\n{hidden}\r\n0\r\n\r\n", hidden.len());
-        let request = format!(
-            "POST /open/v2/models/matmul/infer HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 4\r\n\
-             transfer-encoding: chunked\r\n\r\n{chunked}"
-        );
-        let answer = bytes(&request).await;
-        assert_eq!(statuses(&answer), [400], "{answer}");
-        assert!(!answer.contains("\"live\""), "{answer}");
         still_serves().await;
     });
 }

@@ -4,9 +4,12 @@
 mod access;
 mod bad_input;
 mod cache;
+mod framing;
 mod house;
 mod inference;
 mod lifecycle;
+mod operators;
+mod passing;
 mod policy;
 mod regions;
 mod sealing;

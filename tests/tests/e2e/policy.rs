@@ -11,6 +11,9 @@ use tokio::sync::OnceCell;
 
 use super::house::acme;
 
+/// Generous, since tests share their cores; what is bounded takes milliseconds of computing.
+const BOUND: Duration = Duration::from_secs(60);
+
 /// Behaviours that fail in the request's phase.
 const IN_REQUEST: [&str; 11] = [
     "loop",
@@ -90,7 +93,7 @@ fn a_plugin_that_fails_before_the_model_keeps_the_request_from_it() {
             let started = Instant::now();
             names_the_plugin(&infer(behaviour).await, behaviour);
             names_the_plugin(&pass(behaviour).await, behaviour);
-            assert!(started.elapsed() < Duration::from_secs(10), "{behaviour} took {:?}", started.elapsed());
+            assert!(started.elapsed() < BOUND, "{behaviour} took {:?}", started.elapsed());
             good_route_serves().await;
         }
     });

