@@ -98,8 +98,19 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
+/// How long work that cannot be broken off, such as the loading of a model, may hold up the end of the program.
+const LAST_WORK: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Runs a command's work to its end, on a runtime of its own.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(work);
+    runtime.shutdown_timeout(LAST_WORK);
+    outcome
+}
+
 /// The runtime that a command runs on.
-pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let built = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("forebay").build();
     built.map_err(|error| Failure::Failed(format!("the async runtime could not start: {error}")))
 }

@@ -13,7 +13,7 @@ mod state;
 mod steps;
 mod tour;
 
-use crate::cli::{Failure, runtime, say};
+use crate::cli::{Failure, block_on, say};
 use cluster::Cluster;
 use ports::Ports;
 use state::State;
@@ -39,7 +39,7 @@ pub struct Options {
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let ports = Ports::of(options.port_base).map_err(Failure::Usage)?;
     let state = State::prepare(&options.state, &options.assets, &ports).map_err(Failure::Failed)?;
-    runtime()?.block_on(async {
+    block_on(async {
         say("Starting regions eu-west and us-east, and the gateway ...");
         let mut cluster = Cluster::start(&state, &ports).await.map_err(Failure::Failed)?;
         let tour = tour::run(&state, &ports, &mut cluster).await.map_err(Failure::Failed)?;

@@ -21,6 +21,7 @@ use http::{HeaderMap, StatusCode};
 use ring::digest;
 use tokio::time::timeout_at;
 
+pub(crate) mod json_body;
 pub(crate) mod message;
 mod strict_json;
 pub(crate) mod view;

@@ -9,7 +9,7 @@ use http::{Method, Request};
 use serde::Deserialize;
 use url::Url;
 
-use super::{Failure, runtime, say};
+use super::{Failure, block_on, say};
 use crate::upstream::client::Client;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -86,8 +86,10 @@ fn ask(options: &Options, method: Method, path: &str) -> Result<Bytes, Failure> 
     let request = Request::builder().method(method).uri(url.as_str()).body(Bytes::new());
     let request = request.map_err(|error| Failure::Usage(format!("--admin: {error}")))?;
     let client = Client::new(None, None, TIMEOUT).map_err(|error| failed(error.to_string()))?;
-    let fetched = runtime()?.block_on(client.fetch(request, ANSWER_MAX_BYTES, TIMEOUT));
-    let (head, body) = fetched.map_err(|error| failed(format!("{error}; is the node running?")))?;
+    let (head, body) = block_on(async {
+        let fetched = client.fetch(request, ANSWER_MAX_BYTES, TIMEOUT).await;
+        fetched.map_err(|error| failed(format!("{error}; is the node running?")))
+    })?;
     if head.status.is_success() {
         return Ok(body);
     }

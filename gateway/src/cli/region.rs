@@ -6,7 +6,7 @@ use forebay_region::RegionConfig;
 use tokio_util::sync::CancellationToken;
 
 use super::signals::{Signals, Wish};
-use super::{Failure, runtime};
+use super::{Failure, block_on};
 use crate::config::LogFormat;
 use crate::telemetry::logs;
 
@@ -14,7 +14,7 @@ use crate::telemetry::logs;
 pub(super) fn run(file: &Path) -> Result<(), Failure> {
     let config = RegionConfig::load(file).map_err(|mistakes| Failure::Usage(mistakes.to_string()))?;
     let _logs = logs::start(LogFormat::Json, "info,ort=warn").map_err(Failure::Usage)?;
-    runtime()?.block_on(async {
+    block_on(async {
         let mut signals = Signals::listen()?;
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(forebay_region::run(config, shutdown.clone()));

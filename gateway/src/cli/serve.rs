@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::signals::{Signals, Wish};
-use super::{Failure, runtime};
+use super::{Failure, block_on};
 use crate::config::Config;
 use crate::error::StartError;
 use crate::node::{Node, State};
@@ -14,7 +14,7 @@ use crate::telemetry::logs;
 pub(super) fn run(file: &Path) -> Result<(), Failure> {
     let config = Config::load(file).map_err(|mistakes| Failure::Usage(mistakes.to_string()))?;
     let _logs = logs::start(config.telemetry().format, &config.telemetry().filter).map_err(Failure::Usage)?;
-    runtime()?.block_on(async {
+    block_on(async {
         let mut signals = Signals::listen()?;
         let node = Node::bind(&config, Some(file)).await.map_err(failure)?;
         let (drain, state) = (node.drain(), node.state());

@@ -12,7 +12,8 @@ use crate::config::OriginTarget;
 use crate::error::Refusal;
 use crate::exchange::Exchange;
 use crate::policy::into_json;
-use crate::policy::message::{Contents, JsonBody};
+use crate::policy::json_body::JsonBody;
+use crate::policy::message::Contents;
 use crate::telemetry::timing::Stage;
 use crate::upstream::proxy::{Answer, Passing};
 
@@ -73,7 +74,7 @@ async fn leaving(work: &Work<'_>, exchange: &mut Exchange, body: RequestBody) ->
         let detail = "this route takes JSON bodies only: its policies look into them";
         return Err(Refusal::new(ProblemType::MalformedBody, detail));
     }
-    let body = JsonBody::read(bytes)
+    let body = JsonBody::read(&bytes)
         .map_err(|error| Refusal::new(ProblemType::MalformedBody, format!("the body is not JSON: {error}")))?;
     let sealed = work.route.chain.on_forward(Contents::Json(body), work.identity, work.deadline).await?;
     Ok(Body::full(into_json(sealed)?))
@@ -88,7 +89,7 @@ async fn returned(work: &Work<'_>, headers: &HeaderMap, body: ResponseBody) -> R
         return Err(broken("it is not JSON, and this route's policies look into it".into()));
     }
     let bytes = collect_bounded(body, work.edge.limits.answer_bytes, work.deadline.into()).await;
-    let body = JsonBody::read(bytes.map_err(|error| broken(error.to_string()))?);
+    let body = JsonBody::read(&bytes.map_err(|error| broken(error.to_string()))?);
     let body = body.map_err(|error| broken(error.to_string()))?;
     work.route.chain.on_return(Contents::Json(body), work.identity, work.deadline).await
 }

@@ -10,9 +10,8 @@ use forebay_oip::sealed::{self, Direction};
 use forebay_oip::{InferRequest, InferResponse, Tensor};
 use forebay_policy::{Field, Message, SealFailure};
 use forebay_seal::{Keyring, SealError};
-use serde_json::Value;
 
-use super::strict_json;
+use super::json_body::JsonBody;
 
 /// What a message holds.
 pub(crate) enum Contents {
@@ -32,29 +31,6 @@ pub(crate) enum Contents {
     },
     /// A JSON body of a proxied route.
     Json(JsonBody),
-}
-
-/// A JSON body, and the bytes it was read from: what no plugin changes goes on as it came.
-pub(crate) struct JsonBody {
-    value: Value,
-    bytes: Bytes,
-    changed: bool,
-}
-
-impl JsonBody {
-    /// Reads a body.
-    ///
-    /// # Errors
-    /// It is not JSON, or could be read in two ways.
-    pub(crate) fn read(bytes: Bytes) -> Result<Self, serde_json::Error> {
-        let value = strict_json::read(&bytes)?;
-        Ok(Self { value, bytes, changed: false })
-    }
-
-    /// The body to send.
-    pub(crate) fn into_bytes(self) -> Bytes {
-        if self.changed { Bytes::from(self.value.to_string()) } else { self.bytes }
-    }
 }
 
 /// The keys that a plugin may name, and the tenant whose derived keys they stand for.
@@ -106,7 +82,7 @@ impl Message for Sealable {
             (Contents::Response { response, .. }, Field::Output(name)) => {
                 response.outputs.iter().any(|t| t.name == *name)
             }
-            (Contents::Json(body), Field::Json(pointer)) => body.value.pointer(pointer).is_some(),
+            (Contents::Json(body), Field::Json(pointer)) => body.get(pointer).is_some(),
             _ => false,
         }
     }
@@ -202,20 +178,18 @@ fn json_context(pointer: &str) -> String {
 }
 
 fn seal_json(keys: &Keys, body: &mut JsonBody, pointer: &str, key: &str) -> Result<(), SealFailure> {
-    let place = body.value.pointer_mut(pointer).ok_or(SealFailure::NoField)?;
-    let jwe = keys.seal(key, &json_context(pointer), place.to_string().as_bytes())?;
-    *place = Value::String(jwe);
-    body.changed = true;
-    Ok(())
+    let place = body.get(pointer).ok_or(SealFailure::NoField)?;
+    let jwe = keys.seal(key, &json_context(pointer), place.as_bytes())?;
+    // A compact JWE is base64url and dots: nothing in it needs an escape.
+    if body.replace(pointer, &format!("\"{jwe}\"")) { Ok(()) } else { Err(SealFailure::NoField) }
 }
 
 fn open_json(keys: &Keys, body: &mut JsonBody, pointer: &str, key: &str) -> Result<(), SealFailure> {
-    let place = body.value.pointer_mut(pointer).ok_or(SealFailure::NoField)?;
-    let jwe = place.as_str().ok_or(SealFailure::NotSealed)?;
-    let plaintext = keys.open(key, &json_context(pointer), jwe)?;
-    *place = serde_json::from_slice(&plaintext).map_err(|_| SealFailure::Rejected)?;
-    body.changed = true;
-    Ok(())
+    let place = body.get(pointer).ok_or(SealFailure::NoField)?;
+    let jwe: String = serde_json::from_str(place).map_err(|_| SealFailure::NotSealed)?;
+    let plaintext = keys.open(key, &json_context(pointer), &jwe)?;
+    let plaintext = String::from_utf8(plaintext).map_err(|_| SealFailure::Rejected)?;
+    if body.replace(pointer, &plaintext) { Ok(()) } else { Err(SealFailure::Rejected) }
 }
 
 fn failure(error: &SealError) -> SealFailure {
