@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::Device;
+use crate::{
+    Device,
+    text::{clip, quote},
+};
 
 /// Who has to act when something failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +25,7 @@ pub enum Blame {
 /// Every failure of this crate.
 ///
 /// The texts of [`Blame::Client`] errors are written for the caller. All others are for the log: they may name files.
+/// What they repeat of a request is shortened.
 #[derive(Debug, thiserror::Error)]
 pub enum InferenceError {
     /// A tensor of the request does not fit the model.
@@ -38,11 +42,22 @@ pub enum InferenceError {
         /// The output asked for.
         name: String,
     },
-    /// The values themselves cannot be computed with, which only the run could find.
+    /// The values or the sizes that the model leaves open cannot be computed with, which only the run could find.
     #[error(
-        "the model refuses these values, though their names, datatypes and shapes fit (an index out of range, say)"
+        "the model refuses these values or sizes, though they are as it declares them (an index out of range, say, or \
+         sizes that do not go together)"
     )]
     Refused,
+    /// The request is for more output than the model may give.
+    #[error("output `{output}` has {bytes} bytes; the most is {max_bytes}")]
+    OutputTooLarge {
+        /// The output's name.
+        output: String,
+        /// Its size.
+        bytes: usize,
+        /// The limit, from `model.toml`.
+        max_bytes: usize,
+    },
 
     /// The model's queue is full.
     #[error("the queue of {capacity} requests is full")]
@@ -99,11 +114,16 @@ pub enum InferenceError {
     },
 }
 
+/// Longest reason that is told, in characters: it may repeat a shape.
+const REASON_CHARS: usize = 400;
+
 impl InferenceError {
     /// Who has to act.
     pub fn blame(&self) -> Blame {
         match self {
-            Self::Invalid { .. } | Self::UnknownOutput { .. } | Self::Refused => Blame::Client,
+            Self::Invalid { .. } | Self::UnknownOutput { .. } | Self::Refused | Self::OutputTooLarge { .. } => {
+                Blame::Client
+            }
             Self::QueueFull { .. } | Self::Closed => Blame::Capacity,
             Self::DeadlineExceeded { .. } => Blame::Deadline,
             Self::Library { .. } | Self::Manifest(_) | Self::Model { .. } | Self::GpuRequired { .. } => Blame::Operator,
@@ -111,8 +131,8 @@ impl InferenceError {
         }
     }
 
-    pub(crate) fn invalid(tensor: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Invalid { tensor: tensor.into(), reason: reason.into() }
+    pub(crate) fn invalid(tensor: impl AsRef<str>, reason: impl AsRef<str>) -> Self {
+        Self::Invalid { tensor: quote(tensor.as_ref()), reason: clip(reason.as_ref(), REASON_CHARS) }
     }
 
     pub(crate) fn model(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {

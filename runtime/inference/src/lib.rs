@@ -20,8 +20,9 @@ mod runtime;
 mod session;
 mod signature;
 mod task;
+mod text;
 
 pub use device::{ActualDevice, Device};
 pub use error::{Blame, InferenceError};
-pub use model::{Inference, Model, ModelSettings, Timing};
+pub use model::{Inference, Model, ModelSettings, Place, Timing};
 pub use runtime::{Runtime, RuntimeSettings};

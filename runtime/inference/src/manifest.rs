@@ -72,9 +72,8 @@ enum TaskName {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Limits {
-    /// Most rows in one request (texts, pictures, or a graph's open first dimension). Without it, 64 for tasks that
-    /// know rows and none for plain tensors.
-    pub(crate) max_batch: Option<u64>,
+    /// Most rows in one request: texts, pictures, or a graph's open first dimension.
+    pub(crate) max_batch: u64,
     /// Most elements in one input.
     pub(crate) max_elements: u64,
     /// Most bytes in one output.
@@ -83,14 +82,7 @@ pub(crate) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_batch: None, max_elements: 1 << 24, max_output_bytes: 64 << 20 }
-    }
-}
-
-impl Limits {
-    /// Most rows for a task that knows rows.
-    pub(crate) fn rows(&self) -> u64 {
-        self.max_batch.unwrap_or(64)
+        Self { max_batch: 64, max_elements: 1 << 24, max_output_bytes: 64 << 20 }
     }
 }
 
@@ -102,8 +94,9 @@ pub(crate) struct EmbeddingSettings {
     pub(crate) tokenizer: String,
     /// A text of more tokens is cut.
     pub(crate) max_tokens: usize,
-    /// A text of more bytes is refused.
-    pub(crate) max_text_bytes: usize,
+    /// A text of more bytes is refused. Without it, as many as `max_tokens` can need: a longer text is work for tokens
+    /// that are then cut off.
+    pub(crate) max_text_bytes: Option<usize>,
     pub(crate) pooling: Pooling,
     /// Whether vectors are scaled to length 1.
     pub(crate) normalize: bool,
@@ -116,12 +109,22 @@ impl Default for EmbeddingSettings {
         Self {
             tokenizer: "tokenizer.json".to_owned(),
             max_tokens: 256,
-            max_text_bytes: 32 << 10,
+            max_text_bytes: None,
             pooling: Pooling::Mean,
             normalize: true,
             input: "text".to_owned(),
             output: "embedding".to_owned(),
         }
+    }
+}
+
+/// More bytes than a token of ordinary text has: four in English, and rarely over ten anywhere.
+const TOKEN_BYTES: usize = 16;
+
+impl EmbeddingSettings {
+    /// Most bytes of one text.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.max_text_bytes.unwrap_or(self.max_tokens.saturating_mul(TOKEN_BYTES))
     }
 }
 
@@ -209,7 +212,7 @@ fn check(file: &File, check: &mut Check<'_>) {
 const MAX_SIZE: u64 = 1 << 31;
 
 fn check_limits(limits: &Limits, check: &mut Check<'_>) {
-    within("limits.max_batch", limits.max_batch.unwrap_or(1), 1, MAX_SIZE, check);
+    within("limits.max_batch", limits.max_batch, 1, MAX_SIZE, check);
     within("limits.max_elements", limits.max_elements, 1, MAX_SIZE, check);
     within("limits.max_output_bytes", limits.max_output_bytes as u64, 1, MAX_SIZE, check);
 }
@@ -217,7 +220,7 @@ fn check_limits(limits: &Limits, check: &mut Check<'_>) {
 fn check_embedding(embedding: &EmbeddingSettings, check: &mut Check<'_>) {
     // Fewer would not hold the special tokens that a tokenizer adds.
     within("embedding.max_tokens", embedding.max_tokens as u64, 8, 1 << 20, check);
-    within("embedding.max_text_bytes", embedding.max_text_bytes as u64, 1, MAX_SIZE, check);
+    within("embedding.max_text_bytes", embedding.text_bytes() as u64, 1, MAX_SIZE, check);
     plain_file("embedding.tokenizer", &embedding.tokenizer, check);
 }
 
@@ -282,7 +285,7 @@ mod tests {
     fn three_lines_are_enough() {
         let manifest = parse("name = 'a'\nversion = '1'\ntask = 'embedding'").unwrap();
         let TaskSettings::Embedding(embedding) = manifest.task else { panic!("not an embedding") };
-        assert_eq!(embedding.max_tokens, 256);
+        assert_eq!((embedding.max_tokens, embedding.text_bytes(), manifest.limits.max_batch), (256, 4096, 64));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::{
 
 use forebay_oip::{InferRequest, InferResponse, ModelMetadata, RequestedOutput, Tensor};
 use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::files::Digests;
 use crate::{
@@ -64,6 +65,14 @@ struct Loaded {
     device: ActualDevice,
     task: Arc<dyn Task>,
     pool: Pool<InferRequest, (Vec<Tensor>, Stages)>,
+    /// As many as can wait and run.
+    places: Arc<Semaphore>,
+}
+
+/// A request's place at a model, free again when this is dropped.
+#[derive(Debug)]
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
 }
 
 /// An answer and where its time went.
@@ -111,7 +120,8 @@ impl Model {
         let work = sessions.into_iter().map(|session| work(Arc::clone(&task), session)).collect();
         let pool = Pool::start(&manifest.name, settings.queue_capacity, work)
             .map_err(|error| InferenceError::internal(format!("no thread for a session: {error}")))?;
-        Ok(Self(Arc::new(Loaded { manifest, digests, device, task, pool })))
+        let places = Arc::new(Semaphore::new(settings.queue_capacity + settings.sessions));
+        Ok(Self(Arc::new(Loaded { manifest, digests, device, task, pool, places })))
     }
 
     /// Answers one request, or refuses it by `deadline`.
@@ -139,6 +149,16 @@ impl Model {
         };
         let Stages { prepare, run, finish } = stages;
         Ok(Inference { response, timing: Timing { queue: waited, prepare, run, finish } })
+    }
+
+    /// A place for a request that is still to be read, among as many as may wait and run. Whoever reads requests from
+    /// afar takes one first, so that what cannot be served is refused before it is read.
+    ///
+    /// # Errors
+    /// `QueueFull`.
+    pub fn reserve(&self) -> Result<Place, InferenceError> {
+        let permit = Arc::clone(&self.0.places).try_acquire_owned().map_err(|_none_left| self.0.pool.full())?;
+        Ok(Place { _permit: permit })
     }
 
     /// The model's name, from `model.toml`.
@@ -238,9 +258,10 @@ fn load_task(manifest: &Manifest, folder: &Path, sessions: &[Session]) -> Result
 }
 
 fn warm_up(task: &dyn Task, session: &mut Session) -> Result<(), InferenceError> {
-    let request = task.warm_up();
-    task.check(&request)?;
-    task.perform(request, &mut Run::new(session, &Cancel::default())).map(drop)
+    task.warm_up().into_iter().try_for_each(|request| {
+        task.check(&request)?;
+        task.perform(request, &mut Run::new(session, &Cancel::default())).map(drop)
+    })
 }
 
 fn work(task: Arc<dyn Task>, mut session: Session) -> Work<InferRequest, (Vec<Tensor>, Stages)> {

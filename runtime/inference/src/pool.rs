@@ -94,6 +94,12 @@ impl<Q: Send + 'static, A: Send + 'static> Pool<Q, A> {
         }
     }
 
+    /// What a request is told for which there is no room.
+    pub(crate) fn full(&self) -> InferenceError {
+        let state = self.shared.state.lock();
+        queue_full(&state.queue, state.queue.retry_after())
+    }
+
     /// How many requests wait for a worker; those being run are not among them.
     pub(crate) fn depth(&self) -> usize {
         self.shared.state.lock().queue.len()
@@ -120,9 +126,7 @@ impl<Q, A> Shared<Q, A> {
     fn offer(&self, deadline: Instant, job: Job<Q, A>) -> Result<Ticket, InferenceError> {
         let mut state = self.state.lock();
         let ticket = state.queue.offer(Instant::now(), deadline, job).map_err(|refusal| match refusal {
-            Refusal::Full { retry_after } => {
-                InferenceError::QueueFull { capacity: state.queue.capacity(), retry_after }
-            }
+            Refusal::Full { retry_after } => queue_full(&state.queue, retry_after),
             Refusal::Expired => InferenceError::DeadlineExceeded { started: false },
             Refusal::Closed => InferenceError::Closed,
         })?;
@@ -174,6 +178,10 @@ impl<Q, A> Shared<Q, A> {
             cancel.cancel();
         }
     }
+}
+
+fn queue_full<T>(queue: &Queue<T>, retry_after: Duration) -> InferenceError {
+    InferenceError::QueueFull { capacity: queue.capacity(), retry_after }
 }
 
 /// Takes back what the caller no longer waits for, however its waiting ended. After an answer it finds nothing to do.

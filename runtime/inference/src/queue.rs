@@ -132,7 +132,7 @@ impl<T> Queue<T> {
     }
 
     /// When what waits now will have been served, by the mean.
-    fn retry_after(&self) -> Duration {
+    pub(crate) fn retry_after(&self) -> Duration {
         let waiting = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
         let drained = self.mean_service.saturating_mul(waiting.saturating_add(1)) / self.workers;
         drained.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX)

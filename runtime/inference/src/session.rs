@@ -19,6 +19,7 @@ use crate::{
     Device, InferenceError,
     cancel::Cancel,
     signature::{Dimension, Signature},
+    text::clip,
 };
 
 /// ONNX Runtime's environment, of which a process has one.
@@ -70,6 +71,10 @@ pub(crate) enum RunError {
     Stopped,
     /// ONNX Runtime calls it an invalid argument.
     Argument(String),
+    /// An output is over the limit.
+    TooLarge { output: String, bytes: usize, max_bytes: usize },
+    /// The device failed.
+    Device(String),
     /// Anything else.
     Failed(String),
 }
@@ -136,15 +141,13 @@ impl Outputs {
             .iter()
             .find(|(signature, _)| signature.name == name)
             .ok_or_else(|| RunError::Failed(format!("the run gave no output `{name}`")))?;
-        let (shape, data) = value.try_extract_tensor::<f32>().map_err(|error| RunError::Failed(describe(&error)))?;
+        let (shape, data) = value.try_extract_tensor::<f32>()?;
         Ok((sizes(shape), data))
     }
 
     /// The outputs asked for, in the order asked for; all if none is.
     pub(crate) fn tensors(&self, requested: &[RequestedOutput], max_bytes: usize) -> Result<Vec<Tensor>, RunError> {
-        let convert = |(signature, value): &(Signature, DynValue)| {
-            tensor(signature, value, max_bytes).map_err(|error| RunError::Failed(describe(&error)))
-        };
+        let convert = |(signature, value): &(Signature, DynValue)| tensor(signature, value, max_bytes);
         if requested.is_empty() {
             return self.values.iter().map(convert).collect();
         }
@@ -174,12 +177,13 @@ fn on_device(
     }
     match builder.with_execution_providers(providers) {
         Ok(builder) => Ok((builder, settings.device)),
-        Err(error) if settings.require_gpu => {
-            Err(InferenceError::GpuRequired { requested: settings.device, reason: clip(error.message()) })
-        }
+        Err(error) if settings.require_gpu => Err(InferenceError::GpuRequired {
+            requested: settings.device,
+            reason: clip(error.message(), MESSAGE_CHARS),
+        }),
         Err(error) => {
             tracing::warn!(
-                model = %settings.model.display(), requested = %settings.device, reason = %clip(error.message()),
+                model = %settings.model.display(), requested = %settings.device, reason = %clip(error.message(), MESSAGE_CHARS),
                 "the device cannot be used; the model runs on the processor"
             );
             // A fresh builder: the failed one may hold the first of two providers.
@@ -286,36 +290,40 @@ fn read_strings(tensor: &Tensor) -> ort::Result<DynValue> {
     Ok(OrtTensor::from_string_array((dimensions(&tensor.shape)?, strings.as_slice()))?.into_dyn())
 }
 
-fn tensor(signature: &Signature, value: &DynValue, max_bytes: usize) -> ort::Result<Tensor> {
+fn tensor(signature: &Signature, value: &DynValue, max_bytes: usize) -> Result<Tensor, RunError> {
+    let bounded = |bytes: usize| match bytes {
+        within if within <= max_bytes => Ok(()),
+        bytes => Err(RunError::TooLarge { output: signature.name.clone(), bytes, max_bytes }),
+    };
     let (shape, data) = match signature.datatype {
-        Datatype::Bool => write(value, max_bytes, |flag: bool| [u8::from(flag)]),
-        Datatype::Uint8 => write(value, max_bytes, u8::to_le_bytes),
-        Datatype::Uint16 => write(value, max_bytes, u16::to_le_bytes),
-        Datatype::Uint32 => write(value, max_bytes, u32::to_le_bytes),
-        Datatype::Uint64 => write(value, max_bytes, u64::to_le_bytes),
-        Datatype::Int8 => write(value, max_bytes, i8::to_le_bytes),
-        Datatype::Int16 => write(value, max_bytes, i16::to_le_bytes),
-        Datatype::Int32 => write(value, max_bytes, i32::to_le_bytes),
-        Datatype::Int64 => write(value, max_bytes, i64::to_le_bytes),
-        Datatype::Fp16 => write(value, max_bytes, half::f16::to_le_bytes),
-        Datatype::Bf16 => write(value, max_bytes, half::bf16::to_le_bytes),
-        Datatype::Fp32 => write(value, max_bytes, f32::to_le_bytes),
-        Datatype::Fp64 => write(value, max_bytes, f64::to_le_bytes),
-        Datatype::Bytes => return write_strings(signature, value, max_bytes),
+        Datatype::Bool => write(value, bounded, |flag: bool| [u8::from(flag)]),
+        Datatype::Uint8 => write(value, bounded, u8::to_le_bytes),
+        Datatype::Uint16 => write(value, bounded, u16::to_le_bytes),
+        Datatype::Uint32 => write(value, bounded, u32::to_le_bytes),
+        Datatype::Uint64 => write(value, bounded, u64::to_le_bytes),
+        Datatype::Int8 => write(value, bounded, i8::to_le_bytes),
+        Datatype::Int16 => write(value, bounded, i16::to_le_bytes),
+        Datatype::Int32 => write(value, bounded, i32::to_le_bytes),
+        Datatype::Int64 => write(value, bounded, i64::to_le_bytes),
+        Datatype::Fp16 => write(value, bounded, half::f16::to_le_bytes),
+        Datatype::Bf16 => write(value, bounded, half::bf16::to_le_bytes),
+        Datatype::Fp32 => write(value, bounded, f32::to_le_bytes),
+        Datatype::Fp64 => write(value, bounded, f64::to_le_bytes),
+        Datatype::Bytes => return write_strings(signature, value, bounded),
     }?;
     Ok(Tensor::from_raw(&signature.name, signature.datatype, shape, data))
 }
 
 fn write<T, const N: usize>(
     value: &DynValue,
-    max_bytes: usize,
+    bounded: impl Fn(usize) -> Result<(), RunError>,
     bytes: fn(T) -> [u8; N],
-) -> ort::Result<(Vec<u64>, Bytes)>
+) -> Result<(Vec<u64>, Bytes), RunError>
 where
     T: PrimitiveTensorElementType + Copy,
 {
     let (shape, numbers) = value.try_extract_tensor::<T>()?;
-    bounded(numbers.len().saturating_mul(N), max_bytes)?;
+    bounded(numbers.len().saturating_mul(N))?;
     let mut data = Vec::with_capacity(numbers.len().saturating_mul(N));
     for number in numbers {
         data.extend_from_slice(&bytes(*number));
@@ -323,17 +331,14 @@ where
     Ok((sizes(shape), data.into()))
 }
 
-fn write_strings(signature: &Signature, value: &DynValue, max_bytes: usize) -> ort::Result<Tensor> {
+fn write_strings(
+    signature: &Signature,
+    value: &DynValue,
+    bounded: impl Fn(usize) -> Result<(), RunError>,
+) -> Result<Tensor, RunError> {
     let (shape, strings) = value.try_extract_strings()?;
-    bounded(strings.iter().map(String::len).fold(0, usize::saturating_add), max_bytes)?;
+    bounded(strings.iter().map(|text| text.len() + size_of::<u32>()).fold(0, usize::saturating_add))?;
     Ok(Tensor::from_strings(&signature.name, sizes(shape), strings.iter().map(String::as_bytes)))
-}
-
-fn bounded(bytes: usize, max_bytes: usize) -> ort::Result<()> {
-    if bytes <= max_bytes {
-        return Ok(());
-    }
-    Err(ort::Error::new(format!("an output of {bytes} bytes is over the limit of {max_bytes}")))
 }
 
 fn dimensions(shape: &[u64]) -> ort::Result<Vec<i64>> {
@@ -352,21 +357,33 @@ fn failure(error: &ort::Error, cancel: &Cancel) -> RunError {
     if cancel.is_cancelled() {
         return RunError::Stopped;
     }
+    let reason = describe(error);
     match error.code() {
-        ErrorCode::InvalidArgument => RunError::Argument(describe(error)),
-        _ => RunError::Failed(describe(error)),
+        ErrorCode::InvalidArgument => RunError::Argument(reason),
+        ErrorCode::EngineError | ErrorCode::ExecutionProviderFailure | ErrorCode::DeviceReset => {
+            RunError::Device(reason)
+        }
+        _ if error.message().contains(CUDA_FAILURE) => RunError::Device(reason),
+        _ => RunError::Failed(reason),
     }
 }
+
+/// For what can fail after a run: values that are there are read.
+impl From<ort::Error> for RunError {
+    fn from(error: ort::Error) -> Self {
+        Self::Failed(describe(&error))
+    }
+}
+
+/// Stands in every message of ONNX Runtime about a call of CUDA's libraries that failed (`CudaCall` in its
+/// `cuda_call.cc`), which come with no code of their own.
+const CUDA_FAILURE: &str = "; GPU=";
 
 /// Longest piece of ONNX Runtime's text that is kept, in characters: it may hold whatever a model's file holds.
 const MESSAGE_CHARS: usize = 400;
 
 fn describe(error: &ort::Error) -> String {
-    clip(error.message())
-}
-
-fn clip(message: &str) -> String {
-    message.chars().take(MESSAGE_CHARS).map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+    clip(error.message(), MESSAGE_CHARS)
 }
 
 /// A loading error with its causes: the outermost says only that it failed.
@@ -378,5 +395,5 @@ fn with_causes(error: &ort::LoadDynamicError) -> String {
         let _ = write!(text, ": {inner}");
         cause = inner.source();
     }
-    clip(&text)
+    clip(&text, MESSAGE_CHARS)
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use forebay_oip::{Datatype, RequestedOutput, Tensor, TensorSpec};
 
-use crate::InferenceError;
+use crate::{InferenceError, text::quote};
 
 /// One dimension of a graph's input or output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(crate) struct TensorLimits {
     /// Most elements in one input.
     pub(crate) max_elements: u64,
     /// Most entries along the first dimension of an input, where the graph leaves it open.
-    pub(crate) max_batch: Option<u64>,
+    pub(crate) max_batch: u64,
 }
 
 impl Signature {
@@ -49,6 +49,11 @@ impl Signature {
             datatype: self.datatype,
             shape: self.dimensions.iter().map(open).collect(),
         }
+    }
+
+    /// Whether a request chooses any of the sizes.
+    pub(crate) fn is_open(&self) -> bool {
+        self.dimensions.iter().any(|dimension| !matches!(dimension, Dimension::Fixed(_)))
     }
 
     /// A shape that fits: named dimensions of the sizes given, all other open ones 1.
@@ -90,7 +95,7 @@ pub(crate) fn check_inputs(
 pub(crate) fn check_outputs(known: &[TensorSpec], requested: &[RequestedOutput]) -> Result<(), InferenceError> {
     match requested.iter().find(|wanted| known.iter().all(|output| output.name != wanted.name)) {
         None => Ok(()),
-        Some(unknown) => Err(InferenceError::UnknownOutput { name: unknown.name.clone() }),
+        Some(unknown) => Err(InferenceError::UnknownOutput { name: quote(&unknown.name) }),
     }
 }
 
@@ -167,9 +172,10 @@ fn check_limits(signature: &Signature, tensor: &Tensor, limits: TensorLimits) ->
         return Err(InferenceError::invalid(&tensor.name, format!("more than {most} elements")));
     }
     let open = matches!(signature.dimensions.first(), Some(Dimension::Named(_) | Dimension::Any));
-    match (limits.max_batch, tensor.shape.first()) {
-        (Some(most), Some(&batch)) if open && batch > most => {
-            Err(InferenceError::invalid(&tensor.name, format!("a batch of {batch}; the most is {most}")))
+    match tensor.shape.first() {
+        Some(&batch) if open && batch > limits.max_batch => {
+            let reason = format!("a batch of {batch}; the most is {}", limits.max_batch);
+            Err(InferenceError::invalid(&tensor.name, reason))
         }
         _ => Ok(()),
     }

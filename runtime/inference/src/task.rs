@@ -30,8 +30,8 @@ pub(crate) trait Task: Send + Sync {
     /// Finds whatever in the request can be seen to be wrong without working on it. Quick: it runs before the queue.
     fn check(&self, request: &InferRequest) -> Result<(), InferenceError>;
 
-    /// A small request that passes through all of the model.
-    fn warm_up(&self) -> InferRequest;
+    /// Requests that pass through all of the model; where it matters, one as small and one as long as may come.
+    fn warm_up(&self) -> Vec<InferRequest>;
 
     /// Does the work. May give more outputs than were asked for.
     fn perform(&self, request: InferRequest, run: &mut Run<'_>) -> Result<Vec<Tensor>, InferenceError>;
@@ -45,10 +45,10 @@ pub(crate) fn load(manifest: &Manifest, folder: &Path, session: &Session) -> Res
     Ok(match &manifest.task {
         TaskSettings::Tensor => Box::new(tensor::TensorTask::new(manifest, session)),
         TaskSettings::Embedding(settings) => {
-            Box::new(embedding::Embedding::load(settings, manifest.limits.rows(), folder, session)?)
+            Box::new(embedding::Embedding::load(settings, manifest.limits.max_batch, folder, session)?)
         }
         TaskSettings::TextRecognition(settings) => {
-            Box::new(text_recognition::TextRecognition::load(settings, manifest.limits.rows(), folder, session)?)
+            Box::new(text_recognition::TextRecognition::load(settings, manifest.limits.max_batch, folder, session)?)
         }
     })
 }
@@ -113,7 +113,8 @@ impl From<RunError> for InferenceError {
         match error {
             // The caller has gone or has had its answer, except when the model is being closed.
             RunError::Stopped => Self::Closed,
-            RunError::Argument(reason) | RunError::Failed(reason) => Self::internal(reason),
+            RunError::TooLarge { output, bytes, max_bytes } => Self::OutputTooLarge { output, bytes, max_bytes },
+            RunError::Argument(reason) | RunError::Failed(reason) | RunError::Device(reason) => Self::internal(reason),
         }
     }
 }

@@ -26,6 +26,7 @@ pub struct RegionConfig {
     pub(crate) keys: Vec<(String, PathBuf)>,
     pub(crate) listener: forebay_http::Limits,
     pub(crate) body_bytes: usize,
+    pub(crate) buffered_bytes: usize,
     pub(crate) request: Duration,
 }
 
@@ -92,13 +93,7 @@ fn find_mistakes(file: &RegionFile, check: &mut Check<'_>) {
             check.mistake(path, "must be 1 to 64 letters, digits, `-`, `_` or `.`", None);
         }
     }
-    if file.tls.is_none() && !file.allow_plaintext && !file.listen.ip().is_loopback() {
-        check.mistake(
-            "listen",
-            "plaintext on an address that others can reach",
-            "add a [tls] table, or say `allow_plaintext = true` if something else protects the connection".to_owned(),
-        );
-    }
+    check_reach(file, check);
     if file.runtime.require_gpu && file.runtime.device == Device::Cpu {
         let hint = "set `device` to \"cuda\" or \"tensorrt\"".to_owned();
         check.mistake("runtime.require_gpu", "a GPU is required, but the device is the CPU", hint);
@@ -109,6 +104,28 @@ fn find_mistakes(file: &RegionFile, check: &mut Check<'_>) {
     check_models(file, check);
     check_keys(file, check);
     check_limits(&file.limits, check);
+}
+
+/// What others can reach must be encrypted and know its callers, or the operator must say that it need not.
+fn check_reach(file: &RegionFile, check: &mut Check<'_>) {
+    if file.listen.ip().is_loopback() {
+        return;
+    }
+    match &file.tls {
+        None if !file.allow_plaintext => check.mistake(
+            "listen",
+            "plaintext on an address that others can reach",
+            "add a [tls] table, or say `allow_plaintext = true` if something else protects the connection".to_owned(),
+        ),
+        Some(tls) if tls.client_ca.is_none() && !tls.allow_any_client => check.mistake(
+            "tls.client_ca",
+            "whoever reaches the address would be served",
+            "name the authority that the edges' certificates come from, or say `allow_any_client = true` if something \
+             else keeps others out"
+                .to_owned(),
+        ),
+        _ => {}
+    }
 }
 
 fn check_models(file: &RegionFile, check: &mut Check<'_>) {
@@ -148,6 +165,7 @@ fn check_limits(limits: &LimitsTable, check: &mut Check<'_>) {
         ("header_bytes", limits.header_bytes as u64, 8192, 1 << 20),
         ("header_count", limits.header_count as u64, 16, 10_000),
         ("body_bytes", limits.body_bytes as u64, 1024, 4 << 30),
+        ("buffered_bytes", limits.buffered_bytes as u64, 1024, 1 << 40),
         ("handshake_ms", limits.handshake_ms, 1, MAX_MS),
         ("header_read_ms", limits.header_read_ms, 1, MAX_MS),
         ("idle_ms", limits.idle_ms, 1, MAX_MS),
@@ -157,6 +175,9 @@ fn check_limits(limits: &LimitsTable, check: &mut Check<'_>) {
     ];
     for (key, value, least, most) in numbers {
         within(check, join("limits", key), value, least, most);
+    }
+    if limits.buffered_bytes < limits.body_bytes {
+        check.mistake("limits.buffered_bytes", "must not be less than `body_bytes`", None);
     }
 }
 
@@ -201,6 +222,7 @@ fn believe(file: RegionFile, folder: &Path) -> RegionConfig {
         keys: keys.into_iter().map(|key| (key.name, folder.join(key.file))).collect(),
         listener: listener_limits(&limits),
         body_bytes: limits.body_bytes,
+        buffered_bytes: limits.buffered_bytes,
         request: Duration::from_millis(limits.request_ms),
     }
 }
@@ -274,7 +296,25 @@ mod tests {
         assert!(mistakes(&open).contains("plaintext"));
         let parse = |text: &str| RegionConfig::parse("region.toml", text, Path::new(""));
         parse(&format!("allow_plaintext = true\n{open}")).unwrap();
-        parse(&format!("{open}\n[tls]\ncert = \"c\"\nkey = \"k\"")).unwrap();
+        parse(&format!("{open}\n[tls]\ncert = \"c\"\nkey = \"k\"\nclient_ca = \"a\"")).unwrap();
+    }
+
+    #[test]
+    fn tls_without_client_certificates_needs_loopback_or_a_word() {
+        let tls = format!("{MINIMAL}\n[tls]\ncert = \"c\"\nkey = \"k\"");
+        let parse = |text: &str| RegionConfig::parse("region.toml", text, Path::new(""));
+        parse(&tls).unwrap();
+        let open = tls.replace("127.0.0.1:0", "0.0.0.0:9001");
+        assert!(mistakes(&open).contains("error: tls.client_ca: "));
+        // That something protects the connection does not say that it knows the callers.
+        assert!(mistakes(&format!("allow_plaintext = true\n{open}")).contains("error: tls.client_ca: "));
+        parse(&format!("{open}\nallow_any_client = true")).unwrap();
+    }
+
+    #[test]
+    fn there_is_room_for_the_largest_body() {
+        let found = mistakes(&format!("{MINIMAL}\n[limits]\nbody_bytes = 4096\nbuffered_bytes = 2048"));
+        assert!(found.contains("limits.buffered_bytes: must not be less"), "{found}");
     }
 
     #[test]

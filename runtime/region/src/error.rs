@@ -2,6 +2,9 @@
 //!
 //! What the caller reads is written here; what happened inside goes to the log and no further.
 
+use std::fmt::Display;
+use std::time::Duration;
+
 use forebay_config::Mistakes;
 use forebay_http::{BodyError, HttpError, Problem, ProblemType};
 use forebay_inference::{Blame, InferenceError};
@@ -42,6 +45,8 @@ pub(crate) enum RequestError {
     BadRequest(String),
     /// The body is compressed.
     Encoding,
+    /// There is no room for the body now.
+    NoRoom { retry_after: Duration },
     /// The body did not arrive whole.
     Body(BodyError),
     /// The body is not a valid message.
@@ -72,12 +77,12 @@ impl RequestError {
 
     /// What the log should say beyond the answer, if anything: failures that are not the caller's.
     pub(crate) fn for_the_log(&self) -> Option<String> {
-        match self {
+        let text = match self {
             RequestError::Inference(error) if matches!(error.blame(), Blame::Operator | Blame::Internal) => {
                 Some(error.to_string())
             }
             RequestError::Sealed { error: SealError::UnknownKey(key), .. } => {
-                Some(format!("a request names the key `{key}`, which this region does not have"))
+                Some(format!("a request names the key `{}`, which this region does not have", clip(key, NAME_CHARS)))
             }
             RequestError::Sealed { error: error @ SealError::Internal(_), .. } => Some(error.to_string()),
             RequestError::Answer(error) if !matches!(error, OipError::Unencodable { .. }) => {
@@ -85,16 +90,20 @@ impl RequestError {
             }
             RequestError::Internal(reason) => Some(reason.clone()),
             _ => None,
-        }
+        };
+        text.map(told)
     }
 
     fn kind_and_detail(&self) -> Problem {
         match self {
             RequestError::NoSuchPath => Problem::new(ProblemType::NotFound),
             RequestError::Method(allowed) => Problem::new(ProblemType::MethodNotAllowed).allow(allowed),
-            RequestError::BadRequest(reason) => Problem::new(ProblemType::BadRequest).detail(reason),
+            RequestError::BadRequest(reason) => Problem::new(ProblemType::BadRequest).detail(told(reason)),
             RequestError::Encoding => Problem::new(ProblemType::UnsupportedEncoding)
                 .detail("compressed bodies are not accepted: send the body without Content-Encoding"),
+            RequestError::NoRoom { retry_after } => Problem::new(ProblemType::Overloaded)
+                .detail("the bodies of other requests take all the room that there is")
+                .retry_after(*retry_after),
             RequestError::Body(error) => error.request_problem(),
             RequestError::Message(error) => message(error),
             RequestError::Sealed { tensor, error } => sealed(tensor, error),
@@ -108,19 +117,39 @@ impl RequestError {
     }
 }
 
+/// Longest text of ours that may repeat a caller's words, and longest name in it, in characters.
+const TEXT_CHARS: usize = 1000;
+const NAME_CHARS: usize = 80;
+
+/// A text for a caller or the log, whatever it repeats of the request.
+fn told(text: impl Display) -> String {
+    clip(&text.to_string(), TEXT_CHARS)
+}
+
+/// The text without control characters, cut after `max_chars` characters.
+fn clip(text: &str, max_chars: usize) -> String {
+    let mut letters = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+    let mut clipped: String = letters.by_ref().take(max_chars).collect();
+    if letters.next().is_some() {
+        clipped.push_str("...");
+    }
+    clipped
+}
+
 fn message(error: &OipError) -> Problem {
     let kind = match error {
         OipError::Malformed(_) => ProblemType::MalformedBody,
         OipError::Tensor { .. } | OipError::Limit { .. } | OipError::Unencodable { .. } => ProblemType::InvalidTensor,
     };
-    Problem::new(kind).detail(error.to_string())
+    Problem::new(kind).detail(told(error))
 }
 
 fn sealed(tensor: &str, error: &SealError) -> Problem {
     match error {
         SealError::Internal(_) | SealError::KeyFile { .. } => Problem::new(ProblemType::Internal),
         SealError::Malformed(_) | SealError::Refused | SealError::HeaderTooLong | SealError::UnknownKey(_) => {
-            Problem::new(ProblemType::SealedField).detail(format!("tensor `{tensor}`: {error}"))
+            Problem::new(ProblemType::SealedField)
+                .detail(told(format_args!("tensor `{}`: {error}", clip(tensor, NAME_CHARS))))
         }
     }
 }
@@ -128,12 +157,12 @@ fn sealed(tensor: &str, error: &SealError) -> Problem {
 fn inference(error: &InferenceError) -> Problem {
     match (error, error.blame()) {
         (InferenceError::QueueFull { retry_after, .. }, _) => {
-            Problem::new(ProblemType::QueueFull).detail(error.to_string()).retry_after(*retry_after)
+            Problem::new(ProblemType::QueueFull).detail(told(error)).retry_after(*retry_after)
         }
         (InferenceError::GpuRequired { .. }, _) => Problem::new(ProblemType::GpuUnavailable),
-        (_, Blame::Client) => Problem::new(ProblemType::InvalidTensor).detail(error.to_string()),
-        (_, Blame::Capacity) => Problem::new(ProblemType::ModelNotReady).detail(error.to_string()),
-        (_, Blame::Deadline) => Problem::new(ProblemType::DeadlineExceeded).detail(error.to_string()),
+        (_, Blame::Client) => Problem::new(ProblemType::InvalidTensor).detail(told(error)),
+        (_, Blame::Capacity) => Problem::new(ProblemType::ModelNotReady).detail(told(error)),
+        (_, Blame::Deadline) => Problem::new(ProblemType::DeadlineExceeded).detail(told(error)),
         (_, Blame::Operator | Blame::Internal) => Problem::new(ProblemType::Internal),
     }
 }
@@ -153,8 +182,6 @@ impl From<InferenceError> for RequestError {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -181,5 +208,22 @@ mod tests {
         let client = RequestError::Inference(InferenceError::UnknownOutput { name: "z".into() });
         assert_eq!(client.for_the_log(), None);
         assert_eq!(client.problem().kind(), ProblemType::InvalidTensor);
+    }
+
+    #[test]
+    fn a_callers_words_are_repeated_in_short() {
+        let long = "n\u{7}".repeat(100_000);
+        let unknown_key = SealError::UnknownKey(long.clone());
+        for error in [
+            RequestError::Message(OipError::Malformed(long.clone())),
+            RequestError::Sealed { tensor: long.clone(), error: SealError::Refused },
+            RequestError::Sealed { tensor: "x".into(), error: unknown_key },
+            RequestError::BadRequest(long.clone()),
+            RequestError::Inference(InferenceError::UnknownOutput { name: long }),
+        ] {
+            let told = error.problem().to_json();
+            assert!(told.len() < 3000 && !told.contains("u0007"), "{}", told.len());
+            assert!(error.for_the_log().is_none_or(|text| text.len() < 300));
+        }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct TlsTable {
     pub(crate) cert: PathBuf,
     pub(crate) key: PathBuf,
     pub(crate) client_ca: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) allow_any_client: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -82,6 +84,7 @@ pub(crate) struct LimitsTable {
     pub(crate) idle_ms: u64,
     pub(crate) write_stall_ms: u64,
     pub(crate) body_bytes: usize,
+    pub(crate) buffered_bytes: usize,
     pub(crate) request_ms: u64,
     pub(crate) drain_ms: u64,
 }
@@ -98,6 +101,7 @@ impl Default for LimitsTable {
             idle_ms: 75_000,
             write_stall_ms: 30_000,
             body_bytes: 32 * 1024 * 1024,
+            buffered_bytes: 512 * 1024 * 1024,
             request_ms: 30_000,
             drain_ms: 30_000,
         }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::RegionConfig;
+use crate::admission::Admission;
 use crate::catalog::Catalog;
 use crate::error::RequestError;
 use crate::exchange::{Exchange, INFER, PROBE};
@@ -32,6 +33,7 @@ pub(crate) struct Region {
     pub(crate) config: RegionConfig,
     pub(crate) keys: Arc<Keyring>,
     pub(crate) catalog: Catalog,
+    pub(crate) admission: Admission,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) listener: Arc<ListenerStats>,
     pub(crate) stop: CancellationToken,
@@ -218,6 +220,7 @@ mod tests {
         let config = RegionConfig::parse("region.toml", CONFIG, Path::new("")).unwrap();
         let listener = forebay_http::Listener::bind(config.listen(), None, config.listener.clone()).await.unwrap();
         let region = Region {
+            admission: Admission::new(config.buffered_bytes, config.body_bytes),
             config,
             keys: Arc::default(),
             catalog: Catalog::loading(),

@@ -5,6 +5,7 @@
 //!
 //! A request is read in `http.rs`, an inference in `infer.rs`; both go from top to bottom.
 
+mod admission;
 mod catalog;
 mod config;
 mod deadline;

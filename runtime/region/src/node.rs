@@ -12,6 +12,7 @@ use forebay_seal::Keyring;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
 use crate::catalog::Catalog;
 use crate::config::TlsFiles;
 use crate::http::Region;
@@ -30,6 +31,7 @@ pub async fn run(config: RegionConfig, shutdown: CancellationToken) -> Result<()
 pub struct RegionNode {
     local_addr: SocketAddr,
     stop: CancellationToken,
+    region: Arc<Region>,
     loading: Option<JoinHandle<Result<(), RegionError>>>,
     serving: JoinHandle<Drained>,
 }
@@ -46,6 +48,7 @@ impl RegionNode {
         let listener = Listener::bind(config.listen(), tls, config.listener.clone()).await?;
         let local_addr = listener.local_addr();
         let region = Arc::new(Region {
+            admission: Admission::new(config.buffered_bytes, config.body_bytes),
             keys: Arc::new(keys),
             catalog: Catalog::loading(),
             metrics: Arc::new(Metrics::new()),
@@ -55,8 +58,8 @@ impl RegionNode {
         });
         tracing::info!(region = region.config.name(), %local_addr, "listening");
         let serving = tokio::spawn(listener.serve(Arc::clone(&region), stop.clone()));
-        let loading = Some(tokio::spawn(load_models(region)));
-        Ok(RegionNode { local_addr, stop, loading, serving })
+        let loading = Some(tokio::spawn(load_models(Arc::clone(&region))));
+        Ok(RegionNode { local_addr, stop, region, loading, serving })
     }
 
     /// The address it listens on, with the port that was really taken.
@@ -84,13 +87,14 @@ impl RegionNode {
         loaded
     }
 
-    /// Waits until the node was told to stop and has drained.
+    /// Waits until the node was told to stop, has drained and has closed its models.
     ///
     /// # Errors
     /// As in `ready`, or `Internal` if a part of the node died.
     pub async fn finished(mut self) -> Result<(), RegionError> {
         let loaded = self.ready().await;
         let drained = self.serving.await.map_err(|error| died(&error));
+        close_models(&self.region).await;
         loaded?;
         let Drained { cut } = drained?;
         tracing::info!(cut, "drained");
@@ -136,6 +140,60 @@ fn load_models_blocking(region: &Region) -> Result<(), RegionError> {
     Ok(())
 }
 
+/// Ends the models' threads, so that none is inside ONNX Runtime when the process ends and takes it apart. A run that
+/// does not stop within the time for draining is left behind.
+async fn close_models(region: &Region) {
+    let models = region.catalog.models();
+    let close = tokio::task::spawn_blocking(move || models.iter().for_each(Model::close));
+    match tokio::time::timeout(region.config.listener.drain, close).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "closing the models failed"),
+        Err(_elapsed) => tracing::warn!("a model still runs; its thread is left behind"),
+    }
+}
+
 fn died(error: &JoinError) -> RegionError {
     RegionError::Internal(format!("a task died: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::path::Path;
+    use std::time::{Duration, Instant};
+
+    use forebay_inference::InferenceError;
+    use forebay_oip::InferRequest;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_node_that_ends_leaves_no_model_open() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let folder = tempfile::tempdir().unwrap();
+        let graph = root.join("runtime/inference/tests/data/matmul.onnx");
+        std::fs::copy(graph, folder.path().join("model.onnx")).unwrap();
+        std::fs::write(folder.path().join("model.toml"), "name = 'm'\nversion = '1'\ntask = 'tensor'").unwrap();
+        let text = format!(
+            "name = 'a'\njurisdiction = 'eu'\nlisten = '127.0.0.1:0'\n[runtime]\nlibrary = '{}'\n[[models]]\npath = '.'",
+            root.join("target/assets/onnxruntime/libonnxruntime.so").display()
+        );
+        let config = RegionConfig::parse("region.toml", &text, folder.path()).unwrap();
+
+        let shutdown = CancellationToken::new();
+        let mut node = RegionNode::start(config, shutdown.clone()).await.unwrap();
+        node.ready().await.unwrap();
+        let model = node.region.catalog.find("m", None).unwrap();
+        let request = model.metadata().inputs.into_iter().map(|input| {
+            let shape = input.shape.iter().map(|size| u64::try_from(*size).unwrap_or(1)).collect::<Vec<_>>();
+            let count = usize::try_from(shape.iter().product::<u64>()).unwrap();
+            forebay_oip::Tensor::from_f32(input.name, shape, &vec![0.0; count])
+        });
+        let request = InferRequest { inputs: request.collect(), ..InferRequest::default() };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        model.infer(request.clone(), deadline).await.unwrap();
+        shutdown.cancel();
+        node.finished().await.unwrap();
+        assert!(matches!(model.infer(request, deadline).await, Err(InferenceError::Closed)));
+    }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use bytes::Bytes;
-use forebay_oip::sealed::{self, Direction};
+use forebay_oip::sealed::{self, Nonce, Place, Terms};
 use forebay_oip::{Datatype, DecodeLimits, Encoding, InferRequest, Tensor, decode_response, encode_request};
 use forebay_region::{RegionConfig, RegionError, RegionNode};
 use forebay_seal::Keyring;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 const KEY_HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -61,7 +61,9 @@ fn configure(folder: &Path, more: &str) -> RegionConfig {
         std::fs::write(model.join("model.toml"), manifest).unwrap();
         models += &format!("[[models]]\npath = '{name}'\nqueue_capacity = 2\n");
     }
-    std::fs::write(folder.join("records.key"), KEY_HEX).unwrap();
+    let key = folder.join("records.key");
+    std::fs::write(&key, KEY_HEX).unwrap();
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let text = format!(
         "name = 'eu-west'\njurisdiction = 'eu'\nlisten = '127.0.0.1:0'\n[runtime]\nlibrary = '{}'\n{models}\
          [[keys]]\nname = 'records'\nfile = 'records.key'\n{more}",
@@ -188,12 +190,18 @@ async fn sealed_in_and_sealed_out() {
     let node = Node::start("").await;
     let mut keys = Keyring::new();
     keys.insert("records", std::array::from_fn(|index| u8::try_from(index).unwrap()));
+    let nonce = Nonce::from([9; 16]);
+    let wish = [
+        (sealed::seal_output("y"), "records".into()),
+        (sealed::TENANT.to_owned(), "acme".into()),
+        (sealed::NONCE.to_owned(), nonce.to_string().into()),
+    ];
+    let terms = Terms::of(&wish.clone().into()).unwrap().unwrap();
     let seal = |tensor: &Tensor| {
-        let context = sealed::context(Direction::Input, "matmul", &tensor.name, tensor.datatype, &tensor.shape);
+        let context = sealed::context(Place::Input(&terms), "matmul", &tensor.name, tensor.datatype, &tensor.shape);
         let jwe = keys.seal("records", "acme", &context, &tensor.data).unwrap();
         sealed::wrap(tensor, "records", "acme", &jwe)
     };
-    let wish = [(sealed::seal_output("y"), "records".into()), (sealed::TENANT.to_owned(), "acme".into())];
     let mut request = InferRequest {
         inputs: vec![
             seal(&Tensor::from_f32("a", [1, 2], &[1.0, 2.0])),
@@ -208,9 +216,24 @@ async fn sealed_in_and_sealed_out() {
     let response = decode_response(&answer.body, None, &DecodeLimits::default()).unwrap();
     let parsed = sealed::parse(&response.outputs[0]).unwrap().expect("a sealed output");
     assert_eq!((parsed.datatype, parsed.shape.as_slice()), (Datatype::Fp32, &[1, 2][..]));
-    let context = sealed::context(Direction::Output, "matmul", "y", parsed.datatype, &parsed.shape);
+    let context = sealed::context(Place::Output(nonce), "matmul", "y", parsed.datatype, &parsed.shape);
     let plaintext = keys.open("records", "acme", &context, parsed.jwe).unwrap();
     assert_eq!(plaintext, Tensor::from_f32("y", [1, 2], &[7.5, 10.5]).data);
+
+    // Nobody on the path can have the answer in the clear, or for another request.
+    type Change = fn(&mut InferRequest);
+    let changes: [(Change, &str); 4] = [
+        (|request| drop(request.parameters.remove("forebay_seal.y")), "sealed-field"),
+        (|request| drop(request.parameters.insert("forebay_nonce".into(), "0".repeat(32).into())), "sealed-field"),
+        (|request| request.parameters.clear(), "invalid-tensor"),
+        (|request| drop(request.parameters.insert("forebay_seal.x".into(), "records".into())), "invalid-tensor"),
+    ];
+    for (change, slug) in changes {
+        let mut changed = request.clone();
+        change(&mut changed);
+        let answer = node.post(INFER, &[], &encode_request(&changed, Encoding::Json).unwrap().body).await;
+        assert_eq!((answer.status, answer.problem().as_str()), (400, slug), "{:?}", answer.body);
+    }
 
     // Sealed for `a`, so it is not to be read as `bias`.
     let moved = Tensor { name: "bias".into(), ..seal(&Tensor::from_f32("a", [1], &[0.5])) };
@@ -266,6 +289,38 @@ async fn a_deadline_ends_a_run_and_a_full_queue_answers_at_once() {
     let answer = node.post(COUNTDOWN, &[], &countdown(3)).await;
     assert_eq!(answer.status, 200, "{:?}", answer.body);
     assert_eq!(answer.json()["outputs"][0]["data"], json!([3.0]));
+}
+
+/// Sends a request's head, which promises a body that does not come, and waits for an answer all the same.
+async fn without_its_body(address: SocketAddr, path: &str, length: usize) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nhost: region\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 4096];
+    let length = stream.read(&mut answer).await.unwrap();
+    String::from_utf8(answer[..length].to_vec()).unwrap()
+}
+
+/// The one answer to more requests than there is room for, while none of their bodies is there.
+async fn refused_unread(address: SocketAddr, path: &'static str, requests: usize) -> String {
+    let mut waiting: JoinSet<String> = (0..requests).map(|_| without_its_body(address, path, 2000)).collect();
+    waiting.join_next().await.unwrap().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_for_which_there_is_no_room_is_refused_before_its_body_comes() {
+    let node = Node::start("[limits]\nbody_bytes = 2048\nbuffered_bytes = 9000").await;
+    // One runs and two wait.
+    let answer = refused_unread(node.address, COUNTDOWN, 4).await.to_lowercase();
+    assert!(answer.starts_with("http/1.1 503 ") && answer.contains("\r\nretry-after: "), "{answer}");
+    assert!(answer.contains("problems/queue-full"), "{answer}");
+
+    let node = Node::start("[limits]\nbody_bytes = 2048\nbuffered_bytes = 4096").await;
+    let answer = refused_unread(node.address, INFER, 3).await.to_lowercase();
+    assert!(answer.starts_with("http/1.1 503 ") && answer.contains("\r\nretry-after: "), "{answer}");
+    assert!(answer.contains("problems/overloaded"), "{answer}");
+    // Those whose bodies never came have gone, and so are their places.
+    while node.post(INFER, &[], matmul().to_string().as_bytes()).await.status != 200 {}
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{Dimension, Signature, TensorLimits, check_inputs};
 
-const LIMITS: TensorLimits = TensorLimits { max_elements: 64, max_batch: Some(8) };
+const LIMITS: TensorLimits = TensorLimits { max_elements: 64, max_batch: 8 };
 
 /// `a` is [m, k], `b` is [k, 2].
 fn signatures() -> Vec<Signature> {

@@ -16,6 +16,9 @@ use crate::{
 /// Texts in one run. On a processor larger batches gain nothing for encoders, and from 32 on they lose to the cache.
 const RUN_ROWS: usize = 8;
 
+/// A word of one token, for a text of as many tokens as words.
+const LONG_TEXT_WORD: &str = "a ";
+
 const TOKENS: &str = "input_ids";
 const MASK: &str = "attention_mask";
 const SEGMENTS: &str = "token_type_ids";
@@ -29,6 +32,7 @@ pub(super) struct Embedding {
     pooling: Pooling,
     normalize: bool,
     tokenizer: Tokenizer,
+    max_tokens: usize,
 }
 
 impl Embedding {
@@ -41,7 +45,7 @@ impl Embedding {
         let (graph_output, width) =
             check_graph(session.inputs(), session.outputs()).map_err(|reason| InferenceError::model(folder, reason))?;
         Ok(Self {
-            rows: Rows { input: settings.input.clone(), max_rows, max_row_bytes: settings.max_text_bytes },
+            rows: Rows { input: settings.input.clone(), max_rows, max_row_bytes: settings.text_bytes() },
             output: settings.output.clone(),
             graph_output,
             width,
@@ -49,6 +53,7 @@ impl Embedding {
             pooling: settings.pooling,
             normalize: settings.normalize,
             tokenizer: load_tokenizer(&folder.join(&settings.tokenizer), settings.max_tokens)?,
+            max_tokens: settings.max_tokens,
         })
     }
 
@@ -129,9 +134,15 @@ impl Task for Embedding {
         self.rows.check(request)
     }
 
-    fn warm_up(&self) -> InferRequest {
-        let text = Tensor::from_strings(&self.rows.input, [1], [b"warm up".as_slice()]);
-        InferRequest { inputs: vec![text], ..InferRequest::default() }
+    /// A graph may load and take short texts, and yet not have as many positions as `max_tokens`.
+    fn warm_up(&self) -> Vec<InferRequest> {
+        let words = self.max_tokens.min(self.rows.max_row_bytes / LONG_TEXT_WORD.len());
+        [LONG_TEXT_WORD.to_owned(), LONG_TEXT_WORD.repeat(words.max(1))]
+            .map(|text| {
+                let text = Tensor::from_strings(&self.rows.input, [1], [text.as_bytes()]);
+                InferRequest { inputs: vec![text], ..InferRequest::default() }
+            })
+            .into()
     }
 
     fn perform(&self, request: InferRequest, run: &mut Run<'_>) -> Result<Vec<Tensor>, InferenceError> {

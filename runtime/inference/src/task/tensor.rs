@@ -19,6 +19,8 @@ pub(super) struct TensorTask {
     limits: TensorLimits,
     max_output_bytes: usize,
     warm_up: BTreeMap<String, u64>,
+    /// Whether requests choose any of the sizes.
+    open: bool,
 }
 
 impl TensorTask {
@@ -30,6 +32,7 @@ impl TensorTask {
             limits: TensorLimits { max_elements: limits.max_elements, max_batch: limits.max_batch },
             max_output_bytes: limits.max_output_bytes,
             warm_up: manifest.warm_up.clone(),
+            open: session.inputs().iter().any(Signature::is_open),
         }
     }
 }
@@ -48,15 +51,14 @@ impl Task for TensorTask {
         request.inputs.iter().filter(|tensor| tensor.datatype == Datatype::Bytes).try_for_each(check_text)
     }
 
-    fn warm_up(&self) -> InferRequest {
+    fn warm_up(&self) -> Vec<InferRequest> {
         let zeros = |signature: &Signature| zeros(signature, &self.warm_up, self.limits.max_elements);
-        InferRequest { inputs: self.inputs.iter().map(zeros).collect(), ..InferRequest::default() }
+        vec![InferRequest { inputs: self.inputs.iter().map(zeros).collect(), ..InferRequest::default() }]
     }
 
     fn perform(&self, request: InferRequest, run: &mut Run<'_>) -> Result<Vec<Tensor>, InferenceError> {
-        let empty = request.inputs.iter().any(|tensor| tensor.shape.contains(&0));
         let inputs = request.inputs.into_iter().map(Input::Tensor).collect();
-        let outputs = run.graph(inputs).map_err(|error| blame(error, empty))?;
+        let outputs = run.graph(inputs).map_err(|error| blame(error, self.open))?;
         Ok(outputs.tensors(&request.outputs, self.max_output_bytes)?)
     }
 }
@@ -76,19 +78,21 @@ fn check_text(tensor: &Tensor) -> Result<(), InferenceError> {
     Ok(())
 }
 
-/// The caller's values went into the graph as they were, so what the graph calls an argument is theirs. An empty tensor
-/// fails inside the operators that cannot take one, with an error like any other.
-fn blame(error: RunError, empty: bool) -> InferenceError {
+/// The caller's values went into the graph as they were, so what the graph calls an argument is theirs. Where the graph
+/// leaves sizes `open`, so is any other failure inside it: sizes that do not go together, or none at all, fail in the
+/// operator that meets them, with an error like any other. A graph of fixed sizes has run on them when it was loaded.
+fn blame(error: RunError, open: bool) -> InferenceError {
     match error {
-        RunError::Argument(reason) => refused(&reason),
-        RunError::Failed(reason) if empty => refused(&reason),
+        RunError::Argument(reason) => {
+            tracing::debug!(reason, "the graph refuses a request's values");
+            InferenceError::Refused
+        }
+        RunError::Failed(reason) if open => {
+            tracing::warn!(reason, "the graph fails on a request's values or sizes");
+            InferenceError::Refused
+        }
         other => other.into(),
     }
-}
-
-fn refused(reason: &str) -> InferenceError {
-    tracing::debug!(reason, "the graph refuses a request's values");
-    InferenceError::Refused
 }
 
 fn zeros(signature: &Signature, sizes: &BTreeMap<String, u64>, max_elements: u64) -> Tensor {
@@ -107,3 +111,24 @@ fn zeros(signature: &Signature, sizes: &BTreeMap<String, u64>, max_elements: u64
 
 /// An empty string in the protocol's layout is its length alone.
 const STRING_LENGTH_BYTES: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::{RunError, blame};
+    use crate::Blame;
+
+    #[test]
+    fn who_chose_the_sizes_is_to_blame_for_them() {
+        let reason = || "reason".to_owned();
+        for (error, open, expected) in [
+            (RunError::Argument(reason()), false, Blame::Client),
+            (RunError::Failed(reason()), true, Blame::Client),
+            (RunError::Failed(reason()), false, Blame::Internal),
+            (RunError::Device(reason()), true, Blame::Internal),
+            (RunError::TooLarge { output: reason(), bytes: 2, max_bytes: 1 }, false, Blame::Client),
+        ] {
+            let text = format!("{error:?}, open: {open}");
+            assert_eq!(blame(error, open).blame(), expected, "{text}");
+        }
+    }
+}

@@ -83,9 +83,9 @@ impl Task for TextRecognition {
         self.rows.check(request)
     }
 
-    fn warm_up(&self) -> InferRequest {
+    fn warm_up(&self) -> Vec<InferRequest> {
         let picture = Tensor::from_strings(&self.rows.input, [1], [self.blank.as_ref()]);
-        InferRequest { inputs: vec![picture], ..InferRequest::default() }
+        vec![InferRequest { inputs: vec![picture], ..InferRequest::default() }]
     }
 
     fn perform(&self, request: InferRequest, run: &mut Run<'_>) -> Result<Vec<Tensor>, InferenceError> {

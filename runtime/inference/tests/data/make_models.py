@@ -122,6 +122,19 @@ def pick():
     )
 
 
+def loose():
+    """z = x + y, which take any sizes: that they go together is not in the signature."""
+    save(
+        "loose.onnx",
+        helper.make_graph(
+            [helper.make_node("Add", ["x", "y"], ["z"])],
+            "loose",
+            [value("x", TensorProto.FLOAT, ["m"]), value("y", TensorProto.FLOAT, ["n"])],
+            [value("z", TensorProto.FLOAT, [None])],
+        ),
+    )
+
+
 def external(name, location):
     """A model whose one weight lies in another file."""
     weight = TensorProto(name="weight", data_type=TensorProto.FLOAT, dims=[1])
@@ -155,6 +168,7 @@ if __name__ == "__main__":
     countdown()
     echo()
     pick()
+    loose()
     external("external_inside.onnx", "weight.bin")
     external("external_outside.onnx", "../weight.bin")
     line()

@@ -67,10 +67,10 @@ async fn mixed_lengths_keep_their_order(model: &Model) {
 
 async fn a_callers_mistakes_are_the_callers(model: &Model) {
     let not_utf8 = Tensor::from_strings("text", [2], [b"fine".as_slice(), b"\xff"]);
-    let huge = "x".repeat((32 << 10) + 1);
+    let huge = "x".repeat(4097);
     for (inputs, expected) in [
         (request([not_utf8]), "input `text`: element 1 is not UTF-8"),
-        (request([texts(&[&huge])]), "input `text`: element 0 has more than 32768 bytes"),
+        (request([texts(&[&huge])]), "input `text`: element 0 has more than 4096 bytes"),
         (request([texts(&["a"; 65])]), "input `text`: a batch of 65; from 1 to 64 are taken"),
         (request([]), "input `text`: missing"),
         (wanting(request([texts(&["a"])]), &["logits"]), "the model has no output `logits`"),
@@ -90,4 +90,15 @@ fn metadata_tells_what_it_is(model: &Model) {
     assert_eq!(metadata.properties["device"]["actual"], "cpu");
     assert_eq!(metadata.properties["digest"], model.digest());
     assert!(model.digest().starts_with("8199be6f699a395f"), "{}", model.digest());
+}
+
+#[test]
+fn a_graph_that_cannot_take_the_longest_text_is_refused() {
+    let folder = shipped("minilm");
+    let manifest = folder.path().join("model.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    // The graph has 512 positions.
+    std::fs::write(&manifest, text.replace("max_tokens = 256", "max_tokens = 600")).unwrap();
+    let error = Model::load(&runtime(), &ModelSettings::new(folder.path())).unwrap_err();
+    assert!(error.to_string().contains("the first run failed"), "{error}");
 }

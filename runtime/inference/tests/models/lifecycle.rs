@@ -54,6 +54,17 @@ async fn a_deadline_that_passes_in_the_queue_is_answered_on_time() {
 }
 
 #[tokio::test]
+async fn there_are_as_many_places_as_can_wait_and_run() {
+    let folder = folder_with("countdown.onnx", "");
+    let settings = ModelSettings { queue_capacity: 1, ..ModelSettings::new(folder.path()) };
+    let model = Model::load(&runtime(), &settings).unwrap();
+    let (first, _second) = (model.reserve().unwrap(), model.reserve().unwrap());
+    assert!(matches!(model.reserve(), Err(InferenceError::QueueFull { capacity: 1, .. })));
+    drop(first);
+    model.reserve().unwrap();
+}
+
+#[tokio::test]
 async fn closing_stops_what_runs() {
     let model = load_small("countdown.onnx", "").unwrap();
     let closing = model.clone();

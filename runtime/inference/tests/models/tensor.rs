@@ -96,9 +96,36 @@ async fn values_that_only_the_run_can_refuse_are_still_the_callers() {
 }
 
 #[tokio::test]
+async fn sizes_that_only_the_run_can_refuse_are_still_the_callers() {
+    let model = load_small("loose.onnx", "").unwrap();
+    let sum = |m: usize, n: usize| {
+        let vector = |name, size: usize| numbers(name, &[size as u64], &vec![1.0; size]);
+        ask(&model, request([vector("x", m), vector("y", n)]))
+    };
+    assert_eq!(f32s(&sum(2, 2).await.unwrap().response.outputs[0]), [2.0, 2.0]);
+    let error = sum(2, 3).await.unwrap_err();
+    assert!(matches!(error, InferenceError::Refused), "{error}");
+    let error = sum(65, 65).await.unwrap_err();
+    assert_eq!(error.to_string(), "input `x`: a batch of 65; the most is 64");
+}
+
+#[tokio::test]
+async fn a_long_name_is_not_repeated_in_full() {
+    let model = load_small("pick.onnx", "").unwrap();
+    let name = "n".repeat(1000);
+    let input = ask(&model, request([int64s(&name, &[0])])).await.unwrap_err();
+    let output = ask(&model, wanting(request([int64s("index", &[0])]), &[&name])).await.unwrap_err();
+    for error in [input, output] {
+        let text = error.to_string();
+        assert!(text.len() < 150 && text.contains("nnn..."), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn an_output_over_the_limit_is_not_copied() {
     let model = load_small("pick.onnx", "[limits]\nmax_output_bytes = 8").unwrap();
     ask(&model, request([int64s("index", &[0, 1])])).await.unwrap();
     let error = ask(&model, request([int64s("index", &[0, 1, 2])])).await.unwrap_err();
-    assert_eq!(error.to_string(), "an output of 12 bytes is over the limit of 8");
+    assert_eq!(error.to_string(), "output `picked` has 12 bytes; the most is 8");
+    assert_eq!(error.blame(), Blame::Client);
 }
