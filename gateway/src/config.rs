@@ -4,7 +4,7 @@
 //! no zero limit and no unreadable combination; every mistake of a file is reported at once with its key path.
 //!
 //! Reload: everything may change on SIGHUP except addresses, the listener's limits, `cache.memory_bytes`,
-//! `limits.requests` and `telemetry`, which are read at start only.
+//! `limits.requests`, `limits.buffered_bytes`, `policy.instances` and `telemetry`, which are read at start only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -31,6 +31,7 @@ pub struct Config {
     pub(crate) limits: Limits,
     pub(crate) cache_memory_bytes: u64,
     pub(crate) telemetry: Telemetry,
+    pub(crate) policy_instances: u32,
     pub(crate) balance: Balance,
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) keys: BTreeMap<String, PathBuf>,
@@ -179,6 +180,8 @@ pub struct Plugin {
     pub(crate) config: String,
     pub(crate) deadline: Option<Duration>,
     pub(crate) memory_bytes: Option<usize>,
+    pub(crate) instances: Option<u32>,
+    pub(crate) quarantine_after: Option<u32>,
 }
 
 /// A regional node.

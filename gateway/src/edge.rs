@@ -128,6 +128,8 @@ fn policy(index: usize, plugin: &config::Plugin, engine: &Engine) -> Result<Poli
     let limits = CallLimits {
         deadline: plugin.deadline.unwrap_or(defaults.deadline),
         memory_bytes: plugin.memory_bytes.unwrap_or(defaults.memory_bytes),
+        instances: plugin.instances,
+        quarantine_after: plugin.quarantine_after.unwrap_or(defaults.quarantine_after),
         ..defaults
     };
     let spec = PluginSpec {

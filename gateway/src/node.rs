@@ -50,7 +50,8 @@ impl Node {
     /// # Errors
     /// Something that the configuration names cannot be used, or an address cannot be bound.
     pub async fn bind(config: &Config, file: Option<&Path>) -> Result<Self, StartError> {
-        let engine = Engine::new(&EngineLimits::default()).map_err(|error| StartError::Policy(error.to_string()))?;
+        let engine = Engine::new(&EngineLimits { instances: config.policy_instances, ..EngineLimits::default() })
+            .map_err(|error| StartError::Policy(error.to_string()))?;
         let lasting = Lasting {
             engine,
             cache: Arc::new(AnswerCache::new(config.cache_memory_bytes)),

@@ -194,9 +194,13 @@ impl Chain {
                 self.metrics.policy_failed(name, failure.reason());
                 tracing::warn!(plugin = name, reason = failure.reason(), %failure, "policy failed; request refused");
                 Err(match failure {
-                    Failure::PoolExhausted => {
-                        Refusal::new(ProblemType::Overloaded, "this node runs as many policies as it can")
-                            .retry_after(Duration::from_secs(1))
+                    Failure::PoolExhausted => Refusal::new(
+                        ProblemType::Overloaded,
+                        format!("policy `{name}` has as many calls in work as it may"),
+                    )
+                    .retry_after(Duration::from_secs(1)),
+                    Failure::Quarantined => {
+                        Refusal::policy_failed(name, failure.reason()).retry_after(Duration::from_secs(1))
                     }
                     failure => Refusal::policy_failed(name, failure.reason()),
                 })

@@ -1,5 +1,7 @@
 //! A folder with what the nodes of one test need on disk: a CA, keys, an issuer's keys, small models.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use forebay_http::DevCa;
@@ -34,7 +36,8 @@ impl Place {
         let ca = DevCa::ensure(folder.path()).unwrap();
         let place = Self { folder, ca };
         for (name, first) in KEYS {
-            place.write(&format!("{name}.key"), &hex(&master(first)));
+            let path = place.write(&format!("{name}.key"), &hex(&master(first)));
+            std::fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
         }
         place.write("jwks.json", &identity::jwks(identity::SIGNERS.iter().map(Signer::jwk)));
         for name in SMALL_MODELS {

@@ -24,6 +24,7 @@ pub(super) fn check(loaded: Loaded<File>, folder: &Path) -> Result<Config, Mista
         limits: reader.limits(&file.limits),
         cache_memory_bytes: file.cache.memory_bytes,
         telemetry: telemetry(&file.telemetry),
+        policy_instances: file.policy.instances,
         balance: reader.balance(&file.balance),
         issuers: reader.each(&file.issuers, "issuers", Reader::issuer),
         keys: file.keys.iter().map(|key| (key.name.clone(), folder.join(&key.file))).collect(),

@@ -25,6 +25,8 @@ pub struct File {
     pub cache: Cache,
     /// Logs.
     pub telemetry: Telemetry,
+    /// What all plugins share.
+    pub policy: Policy,
     /// How the regions are watched and chosen.
     pub balance: Balance,
     /// Who may sign tokens.
@@ -176,6 +178,20 @@ pub enum LogFormat {
     Pretty,
 }
 
+/// `[policy]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// Calls of plugins at once, over all of them; bounded by `vm.max_map_count`.
+    pub instances: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { instances: 1_000 }
+    }
+}
+
 /// `[balance]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -273,6 +289,10 @@ pub struct Plugin {
     pub deadline_ms: Option<u64>,
     /// Memory of one instance.
     pub memory_bytes: Option<usize>,
+    /// Calls of it at once; one more is refused. Absent: a quarter of `policy.instances`.
+    pub instances: Option<u32>,
+    /// Failures in a row after which it is not called for a while; 0: never.
+    pub quarantine_after: Option<u32>,
 }
 
 /// `[[regions]]`

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use forebay_http::{ProblemType, RequestBody, ResponseBody};
+use forebay_oip::sealed::{NONCE, Nonce};
 use forebay_oip::{Encoded, Encoding, InferRequest, InferResponse, OutputEncodings};
 use forebay_policy::Phase;
 use http::{HeaderMap, Response, StatusCode};
@@ -143,11 +144,16 @@ async fn forward(
     exchange: &mut Exchange,
     target: &InferenceTarget,
     name: &ModelName,
-    request: InferRequest,
+    mut request: InferRequest,
     ttl: Duration,
 ) -> Result<(Arc<Stored>, Option<String>), Refusal> {
     exchange.enter(Stage::Forward);
     let chain = &work.route.chain;
+    // What is sealed on this way belongs to this request and no other one.
+    let nonce = chain.has(Phase::Forward).then(|| Nonce::from(rand::random::<[u8; 16]>()));
+    if let Some(nonce) = nonce {
+        request.parameters.insert(NONCE.to_owned(), nonce.to_string().into());
+    }
     let leaving = Contents::Request { model: name.model.clone(), request };
     let leaving = into_request(chain.on_forward(leaving, work.identity, work.deadline).await?)?;
 
@@ -155,7 +161,7 @@ async fn forward(
     let answer = work.edge.regions.infer(&call, leaving, &mut exchange.trail).await?;
     exchange.region_timing = answer.timing;
 
-    let returned = Contents::Response { model: name.model.clone(), response: answer.response };
+    let returned = Contents::Response { model: name.model.clone(), nonce, response: answer.response };
     let returned = into_response(chain.on_return(returned, work.identity, work.deadline).await?)?;
     Ok((Arc::new(Stored::new(returned, Instant::now(), ttl)), answer.digest))
 }
@@ -171,7 +177,7 @@ async fn policy_response(
     if !chain.has(Phase::Response) {
         return Ok(None);
     }
-    let contents = Contents::Response { model: name.model.clone(), response: stored.answer.clone() };
+    let contents = Contents::Response { model: name.model.clone(), nonce: None, response: stored.answer.clone() };
     let shown = chain.on_response(StatusCode::OK, headers, Some(contents), work.identity, work.deadline).await?;
     shown.filter(|shown| shown.touched).map(|shown| into_response(shown.contents)).transpose()
 }

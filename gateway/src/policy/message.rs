@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use forebay_oip::sealed::{self, Direction};
+use forebay_oip::sealed::{self, Nonce, Place, Terms};
 use forebay_oip::{InferRequest, InferResponse, Tensor};
 use forebay_policy::{Field, Message, SealFailure};
 use forebay_seal::{Keyring, SealError};
@@ -15,7 +15,7 @@ use super::json_body::JsonBody;
 
 /// What a message holds.
 pub(crate) enum Contents {
-    /// An inference on its way out.
+    /// An inference on its way out; its nonce is among its parameters.
     Request {
         /// Model name.
         model: String,
@@ -26,6 +26,8 @@ pub(crate) enum Contents {
     Response {
         /// Model name.
         model: String,
+        /// The nonce of the request that it answers, as long as outputs may be sealed for the edge.
+        nonce: Option<Nonce>,
         /// The answer.
         response: InferResponse,
     },
@@ -92,10 +94,12 @@ impl Message for Sealable {
         let keys = &self.keys;
         match (&mut self.contents, field) {
             (Contents::Request { model, request }, Field::Input(name)) => {
-                seal_tensor(keys, Direction::Input, model, find(&mut request.inputs, name)?, key)
+                let terms = terms(request)?;
+                seal_tensor(keys, Place::Input(&terms), model, find(&mut request.inputs, name)?, key)
             }
-            (Contents::Response { model, response }, Field::Output(name)) => {
-                seal_tensor(keys, Direction::Output, model, find(&mut response.outputs, name)?, key)
+            // Who opens what is sealed on this side of the border is a client.
+            (Contents::Response { model, response, .. }, Field::Output(name)) => {
+                seal_tensor(keys, Place::Client, model, find(&mut response.outputs, name)?, key)
             }
             (Contents::Json(body), Field::Json(pointer)) => seal_json(keys, body, pointer, key),
             _ => Err(SealFailure::Unsupported),
@@ -107,10 +111,12 @@ impl Message for Sealable {
         let keys = &self.keys;
         match (&mut self.contents, field) {
             (Contents::Request { model, request }, Field::Input(name)) => {
-                open_tensor(keys, Direction::Input, model, find(&mut request.inputs, name)?, key)
+                let terms = terms(request)?;
+                open_tensor(keys, Place::Input(&terms), model, find(&mut request.inputs, name)?, key)
             }
-            (Contents::Response { model, response }, Field::Output(name)) => {
-                open_tensor(keys, Direction::Output, model, find(&mut response.outputs, name)?, key)
+            (Contents::Response { model, nonce, response }, Field::Output(name)) => {
+                let place = nonce.map_or(Place::Client, Place::Output);
+                open_tensor(keys, place, model, find(&mut response.outputs, name)?, key)
             }
             (Contents::Json(body), Field::Json(pointer)) => open_json(keys, body, pointer, key),
             _ => Err(SealFailure::Unsupported),
@@ -122,6 +128,10 @@ impl Message for Sealable {
         let Contents::Request { request, .. } = &mut self.contents else {
             return Err(SealFailure::Unsupported);
         };
+        // What is sealed is bound to the wishes that there were, and would not open among others.
+        if request.inputs.iter().any(|input| input.parameters.contains_key(sealed::SEALED)) {
+            return Err(SealFailure::Unsupported);
+        }
         request.parameters.insert(sealed::seal_output(output), key.into());
         request.parameters.insert(sealed::TENANT.to_owned(), tenant.into());
         Ok(())
@@ -132,39 +142,32 @@ impl Message for Sealable {
     }
 }
 
+/// What the inputs of a request are bound to. Without a nonce they cannot be sealed.
+fn terms(request: &InferRequest) -> Result<Terms, SealFailure> {
+    Terms::of(&request.parameters).ok().flatten().ok_or(SealFailure::Unsupported)
+}
+
 fn find<'t>(tensors: &'t mut [Tensor], name: &str) -> Result<&'t mut Tensor, SealFailure> {
     tensors.iter_mut().find(|tensor| tensor.name == name).ok_or(SealFailure::NoField)
 }
 
-fn seal_tensor(
-    keys: &Keys,
-    direction: Direction,
-    model: &str,
-    tensor: &mut Tensor,
-    key: &str,
-) -> Result<(), SealFailure> {
+fn seal_tensor(keys: &Keys, place: Place<'_>, model: &str, tensor: &mut Tensor, key: &str) -> Result<(), SealFailure> {
     if tensor.parameters.contains_key(sealed::SEALED) {
         return Err(SealFailure::AlreadySealed);
     }
-    let context = sealed::context(direction, model, &tensor.name, tensor.datatype, &tensor.shape);
+    let context = sealed::context(place, model, &tensor.name, tensor.datatype, &tensor.shape);
     let jwe = keys.seal(key, &context, &tensor.data)?;
     *tensor = sealed::wrap(tensor, key, keys.tenant(key)?, &jwe);
     Ok(())
 }
 
-fn open_tensor(
-    keys: &Keys,
-    direction: Direction,
-    model: &str,
-    tensor: &mut Tensor,
-    key: &str,
-) -> Result<(), SealFailure> {
+fn open_tensor(keys: &Keys, place: Place<'_>, model: &str, tensor: &mut Tensor, key: &str) -> Result<(), SealFailure> {
     let opened = {
         let parsed = sealed::parse(tensor).map_err(|_| SealFailure::Rejected)?.ok_or(SealFailure::NotSealed)?;
         if parsed.key != key || parsed.tenant != keys.tenant(key)? {
             return Err(SealFailure::Rejected);
         }
-        let context = sealed::context(direction, model, parsed.name, parsed.datatype, &parsed.shape);
+        let context = sealed::context(place, model, parsed.name, parsed.datatype, &parsed.shape);
         let plaintext = keys.open(key, &context, parsed.jwe)?;
         sealed::restore(tensor, &parsed, Bytes::from(plaintext)).map_err(|_| SealFailure::Rejected)?
     };
@@ -199,3 +202,6 @@ fn failure(error: &SealError) -> SealFailure {
         _ => SealFailure::Rejected,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,26 +71,25 @@ pub struct Refusal {
     pub detail: String,
 }
 
-/// A message is about to leave: seals inputs and JSON fields, asks for sealed outputs.
+/// A message is about to leave: asks for sealed outputs, then seals inputs and JSON fields. In this order, since the host
+/// binds a sealed input to what its request asks for.
 ///
 /// # Errors
-/// A required field is not there, or the host could not seal one that is: it does not leave in the clear.
+/// A required field is not there, or the host could not seal one that is or ask for a sealed answer: it does not leave in
+/// the clear.
 pub fn forward<M: Sealable>(config: &Config, message: &M) -> Result<(), Refusal> {
     if !config.is_for(message.model().as_deref()) {
         return Ok(());
+    }
+    for output in &config.outputs {
+        let asked = message.expect_sealed(&output.name, &output.key);
+        asked.map_err(|error| unsealable(Field::Output(&output.name), error))?;
     }
     for input in &config.inputs {
         seal_outgoing(message, Field::Input(&input.name), &input.key, input.required)?;
     }
     for json in &config.json {
         seal_outgoing(message, Field::Json(&json.pointer), &json.key, json.required)?;
-    }
-    for output in &config.outputs {
-        match message.expect_sealed(&output.name, &output.key) {
-            // A JSON body has no outputs, and a caller need not want every output.
-            Ok(()) | Err(SealError::NoField | SealError::Unsupported) => {}
-            Err(error) => return Err(unsealable(Field::Output(&output.name), error)),
-        }
     }
     Ok(())
 }

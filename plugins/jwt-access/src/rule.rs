@@ -79,6 +79,13 @@ impl Rule {
                 return Err(format!("{key}: must not be empty, nor hold an empty name"));
             }
         }
+        for (key, patterns) in [("routes", &self.routes), ("models", &self.models)] {
+            // A rule that matches nothing would leave the decision to the ones after it.
+            let inner = |pattern: &&String| pattern.strip_suffix('*').unwrap_or(pattern).contains('*');
+            if let Some(pattern) = patterns.iter().find(inner) {
+                return Err(format!("{key}: in `{}`, `*` may only stand at the end", pattern.escape_debug()));
+            }
+        }
         // RFC 6749, section 3.3: a scope token is printable ASCII without space, quotation mark and backslash.
         let legal = |scope: &String| !scope.is_empty() && scope.bytes().all(|b| b != b' ' && is_quotable(b));
         match self.scopes.iter().find(|scope| !legal(scope)) {

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::bounded::{Few, Name};
 use crate::data::read_json;
 use crate::error::quote;
+use crate::limits::{MAX_RANK, MAX_TENSORS};
 use crate::object::Object;
 use crate::parameter::ParametersJson;
 use crate::{
@@ -23,14 +25,14 @@ struct RequestJson<'a> {
     #[serde(default)]
     parameters: Option<ParametersJson>,
     #[serde(borrow)]
-    inputs: Vec<Object<TensorJson<'a>>>,
+    inputs: Few<Object<TensorJson<'a>>, MAX_TENSORS>,
     #[serde(default)]
-    outputs: Option<Vec<Object<OutputJson>>>,
+    outputs: Option<Few<Object<OutputJson>, MAX_TENSORS>>,
 }
 
 #[derive(Deserialize)]
 struct ResponseJson<'a> {
-    model_name: String,
+    model_name: Name,
     #[serde(default)]
     model_version: Option<String>,
     #[serde(default)]
@@ -38,14 +40,14 @@ struct ResponseJson<'a> {
     #[serde(default)]
     parameters: Option<ParametersJson>,
     #[serde(borrow)]
-    outputs: Vec<Object<TensorJson<'a>>>,
+    outputs: Few<Object<TensorJson<'a>>, MAX_TENSORS>,
 }
 
 #[derive(Deserialize)]
 struct TensorJson<'a> {
-    name: String,
+    name: Name,
     datatype: Datatype,
-    shape: Vec<u64>,
+    shape: Few<u64, MAX_RANK>,
     #[serde(default)]
     parameters: Option<ParametersJson>,
     // Kept as text, since the datatype and the shape may come after it.
@@ -55,7 +57,7 @@ struct TensorJson<'a> {
 
 #[derive(Deserialize)]
 struct OutputJson {
-    name: String,
+    name: Name,
     #[serde(default)]
     parameters: Option<ParametersJson>,
 }
@@ -95,7 +97,7 @@ pub fn decode_response(
     let (json, raw) = split(body, json_length)?;
     let message: ResponseJson<'_> = parse(&json)?;
     Ok(InferResponse {
-        model_name: message.model_name,
+        model_name: message.model_name.0,
         model_version: message.model_version,
         id: message.id.filter(|id| !id.is_empty()),
         parameters: parameters(message.parameters),
@@ -135,28 +137,31 @@ fn expect_bool(parameters: &Parameters, name: &str) -> Result<(), OipError> {
     }
 }
 
-fn requested(messages: Vec<Object<OutputJson>>, limits: &DecodeLimits) -> Result<Vec<RequestedOutput>, OipError> {
-    check_count("requested outputs", messages.len(), limits.max_tensors)?;
+fn requested(
+    messages: Few<Object<OutputJson>, MAX_TENSORS>,
+    limits: &DecodeLimits,
+) -> Result<Vec<RequestedOutput>, OipError> {
+    let messages = messages.within(limits.max_tensors, || "the number of requested outputs".to_owned())?;
     let mut names = BTreeSet::new();
     let mut outputs = Vec::with_capacity(messages.len());
-    for Object(message) in messages {
-        if !names.insert(message.name.clone()) {
-            return Err(OipError::malformed(format!("output `{}` is requested twice", quote(&message.name))));
+    for Object(OutputJson { name: Name(name), parameters: json }) in messages {
+        if !names.insert(name.clone()) {
+            return Err(OipError::malformed(format!("output `{}` is requested twice", quote(&name))));
         }
-        let parameters = parameters(message.parameters);
+        let parameters = parameters(json);
         expect_bool(&parameters, BINARY_DATA)?;
-        outputs.push(RequestedOutput { name: message.name, parameters });
+        outputs.push(RequestedOutput { name, parameters });
     }
     Ok(outputs)
 }
 
 /// Reads tensors in order; each raw one takes its bytes from the front of `raw`, and nothing may be left at the end.
 fn tensors(
-    messages: Vec<Object<TensorJson<'_>>>,
+    messages: Few<Object<TensorJson<'_>>, MAX_TENSORS>,
     mut raw: Option<Bytes>,
     limits: &DecodeLimits,
 ) -> Result<Vec<Tensor>, OipError> {
-    check_count("the number of tensors", messages.len(), limits.max_tensors)?;
+    let messages = messages.within(limits.max_tensors, || "the number of tensors".to_owned())?;
     let mut names = BTreeSet::new();
     let mut tensors = Vec::with_capacity(messages.len());
     for Object(message) in messages {
@@ -175,7 +180,9 @@ fn tensors(
 }
 
 fn tensor(message: TensorJson<'_>, raw: Option<&mut Bytes>, limits: &DecodeLimits) -> Result<Tensor, OipError> {
-    let TensorJson { name, datatype, shape, parameters: json, data } = message;
+    let TensorJson { name: Name(name), datatype, shape, parameters: json, data } = message;
+    let rank = || format!("the number of dimensions of tensor `{}`", quote(&name));
+    let shape = shape.within(limits.max_json_depth, rank)?;
     let mut tensor = Tensor { name, datatype, shape, parameters: parameters(json), data: Bytes::new() };
     check_size(&tensor, limits)?;
     let size = tensor.parameters.remove(BINARY_DATA_SIZE);
@@ -200,15 +207,10 @@ fn check_size(tensor: &Tensor, limits: &DecodeLimits) -> Result<(), OipError> {
     if tensor.name.is_empty() {
         return Err(OipError::malformed("a tensor has an empty name"));
     }
-    let of_tensor = |what: &str| format!("{what} of tensor `{}`", quote(&tensor.name));
-    check_count(&of_tensor("the number of dimensions"), tensor.shape.len(), limits.max_json_depth)?;
     let count = usize::try_from(tensor.checked_count()?).unwrap_or(usize::MAX);
-    check_count(&of_tensor("the number of elements"), count, limits.max_elements_per_tensor)
-}
-
-fn check_count(what: &str, count: usize, limit: usize) -> Result<(), OipError> {
-    if count > limit {
-        return Err(OipError::Limit { what: what.to_owned(), limit });
+    if count > limits.max_elements_per_tensor {
+        let what = format!("the number of elements of tensor `{}`", quote(&tensor.name));
+        return Err(OipError::Limit { what, limit: limits.max_elements_per_tensor });
     }
     Ok(())
 }

@@ -7,6 +7,7 @@
 //! Sources: kserve/open-inference-protocol `specification/protocol/inference_rest.md`; for binary tensors, Triton's
 //! `docs/protocol/extension_binary_data.md`.
 
+mod bounded;
 mod data;
 mod datatype;
 mod decode;

@@ -6,6 +6,13 @@ use std::fmt;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::bounded::Name;
+use crate::limits::{MAX_OWN_PARAMETERS, MAX_PARAMETERS};
+use crate::{BINARY_DATA, BINARY_DATA_OUTPUT, BINARY_DATA_SIZE};
+
+/// What the names of parameters begin with that nodes of this project give each other.
+const OWN_PREFIX: &str = "forebay_";
+
 /// Value of a parameter. Objects, arrays and null are not parameters.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
@@ -111,7 +118,8 @@ impl Visitor<'_> for ParameterVisitor {
     }
 }
 
-/// A `parameters` object as read: a name that comes twice is refused, since two readers could take different ones.
+/// A `parameters` object as read: a name that comes twice is refused, since two readers could take different ones, and so
+/// are more of them than anyone needs. Those that a node adds when it passes a message on do not count as the caller's.
 #[derive(Default)]
 pub(crate) struct ParametersJson(pub(crate) Parameters);
 
@@ -132,11 +140,22 @@ impl<'de> Visitor<'de> for ParametersVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ParametersJson, A::Error> {
         let mut parameters = Parameters::new();
-        while let Some((name, value)) = map.next_entry::<String, Parameter>()? {
+        let (mut own, mut others) = (0, 0);
+        while let Some((Name(name), value)) = map.next_entry::<Name, Parameter>()? {
+            let (count, most) =
+                if is_own(&name) { (&mut own, MAX_OWN_PARAMETERS) } else { (&mut others, MAX_PARAMETERS) };
+            *count += 1;
+            if *count > most {
+                return Err(A::Error::custom(format_args!("there are more than {most} parameters")));
+            }
             if parameters.insert(name, value).is_some() {
                 return Err(A::Error::custom("a parameter is given twice"));
             }
         }
         Ok(ParametersJson(parameters))
     }
+}
+
+fn is_own(name: &str) -> bool {
+    name.starts_with(OWN_PREFIX) || [BINARY_DATA, BINARY_DATA_OUTPUT, BINARY_DATA_SIZE].contains(&name)
 }

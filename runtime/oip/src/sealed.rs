@@ -3,13 +3,35 @@
 //! It keeps its name and becomes a BYTES tensor of shape `[1]` with one element, a JWE; parameters say what it was. The
 //! sealing itself is not done here: this module knows names and shapes, no keys.
 //!
-//! Datatype and shape are part of the JWE's context, so nobody in between can change what the plaintext is read as.
+//! # On the wire
+//! A sealed tensor is BYTES of shape `[1]`, its element the JWE (compact form, RFC 7516) of the plaintext's raw layout, and
+//! its parameters are `forebay_sealed` (the key's name), `forebay_tenant`, `forebay_datatype` and `forebay_shape`.
+//!
+//! Parameters of the request, its `Terms`: `forebay_seal.{output}` (the key's name) for each output that is to come back
+//! sealed, `forebay_tenant` for whom, and `forebay_nonce`, which a request must have that does either. They travel in the
+//! clear; what makes them hold is the JWE's context, which both ends make up by themselves:
+//!
+//! ```text
+//! an input, edge to region    input/{model}/{name}/{datatype}/{shape}/{nonce}/{tenant}/{output}={key},{output}={key}
+//! an output, region to edge   output/{model}/{name}/{datatype}/{shape}/{nonce}
+//! an output, edge to client   output/{model}/{name}/{datatype}/{shape}
+//! ```
+//!
+//! Outputs are in the order of their names' bytes; with none there is nothing after the last `/`. In names, `%`, `/`, `,`,
+//! `=`, controls and what is not ASCII are percent-encoded.
+//!
+//! So nobody in between can change what a plaintext is read as, have an answer sent in the clear or for another tenant by
+//! changing the request's parameters while its inputs still open, or answer one request with the answer to another.
 
 use std::fmt;
 
 use bytes::Bytes;
 
 use crate::{Datatype, OipError, Parameter, Parameters, Tensor};
+
+mod terms;
+
+pub use terms::{NONCE, Nonce, Place, Terms};
 
 /// Parameter of a sealed tensor: the name of the key.
 pub const SEALED: &str = "forebay_sealed";
@@ -33,15 +55,6 @@ pub fn output_to_seal(parameter: &str) -> Option<&str> {
     parameter.strip_prefix(SEAL)
 }
 
-/// Which way a sealed tensor goes. Part of the context, so that an answer can never be passed off as a question.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// An input, from the edge to the region.
-    Input,
-    /// An output, from the region to the edge.
-    Output,
-}
-
 /// What a sealed tensor says about itself. None of it is to be believed before the JWE has opened in `context`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedTensor<'a> {
@@ -59,13 +72,10 @@ pub struct SealedTensor<'a> {
     pub jwe: &'a str,
 }
 
-/// The context that the JWE of a tensor is bound to: `input/{model}/{name}/{datatype}/{shape}`.
-pub fn context(direction: Direction, model: &str, name: &str, datatype: Datatype, shape: &[u64]) -> String {
-    let direction = match direction {
-        Direction::Input => "input",
-        Direction::Output => "output",
-    };
-    format!("{direction}/{model}/{name}/{datatype}/{}", Dimensions(shape))
+/// The context that the JWE of a tensor is bound to, as the module's head has it.
+pub fn context(place: Place<'_>, model: &str, name: &str, datatype: Datatype, shape: &[u64]) -> String {
+    let (direction, model, name) = (place.direction(), terms::part(model), terms::part(name));
+    format!("{direction}/{model}/{name}/{datatype}/{}{place}", Dimensions(shape))
 }
 
 /// The sealed form of `tensor`, given its JWE. Its own parameters are kept.
@@ -179,9 +189,25 @@ mod tests {
     }
 
     #[test]
-    fn a_context_binds_direction_datatype_and_shape() {
-        assert_eq!(context(Direction::Input, "m", "x", Datatype::Fp32, &[2, 3]), "input/m/x/FP32/2,3");
-        assert_eq!(context(Direction::Output, "m", "y", Datatype::Bytes, &[]), "output/m/y/BYTES/");
+    fn a_context_binds_place_datatype_and_shape() {
+        let nonce = Nonce::from([0xab; 16]);
+        let digits = "ab".repeat(16);
+        let mut terms = Terms { nonce, tenant: None, outputs: [].into() };
+        let input = |terms: &Terms| context(Place::Input(terms), "m", "x", Datatype::Fp32, &[2, 3]);
+        assert_eq!(input(&terms), format!("input/m/x/FP32/2,3/{digits}//"));
+        terms.tenant = Some("acme".into());
+        terms.outputs = [("z".into(), "k".into()), ("y".into(), "k".into())].into();
+        assert_eq!(input(&terms), format!("input/m/x/FP32/2,3/{digits}/acme/y=k,z=k"));
+        let output = |place| context(place, "m", "y", Datatype::Bytes, &[]);
+        assert_eq!(output(Place::Output(nonce)), format!("output/m/y/BYTES//{digits}"));
+        assert_eq!(output(Place::Client), "output/m/y/BYTES/");
+    }
+
+    #[test]
+    fn names_in_a_context_stay_apart() {
+        let of = |model: &str, name: &str| context(Place::Client, model, name, Datatype::Bool, &[1]);
+        assert_eq!(of("a/b", "50%"), "output/a%2Fb/50%25/BOOL/1");
+        assert_ne!(of("a/b", "c"), of("a", "b/c"));
     }
 
     #[test]

@@ -171,6 +171,51 @@ fn a_refusal_never_repeats_the_data() {
 }
 
 #[test]
+fn names_are_bounded() {
+    let (longest, long) = ("n".repeat(1024), "n".repeat(1025));
+    let tensor = |name: &str| format!(r#"{{"inputs":[{{"name":"{name}","shape":[1],"datatype":"INT8","data":[1]}}]}}"#);
+    let output = |name: &str| format!(r#"{{"inputs":[],"outputs":[{{"name":"{name}"}}]}}"#);
+    let parameter = |name: &str| format!(r#"{{"inputs":[],"parameters":{{"{name}":1}}}}"#);
+    for text in [&tensor as &dyn Fn(&str) -> String, &output, &parameter] {
+        decode(&text(&longest)).unwrap();
+        let message = decode(&text(&long)).unwrap_err().to_string();
+        assert!(message.starts_with("a name is over 1024 bytes long"), "{message}");
+    }
+}
+
+#[test]
+fn lists_are_bounded() {
+    let list = |count: usize, element: &dyn Fn(usize) -> String| (0..count).map(element).collect::<Vec<_>>().join(",");
+    let inputs = |count| {
+        let tensor = |index| format!(r#"{{"name":"t{index}","shape":[1],"datatype":"INT8","data":[1]}}"#);
+        decode(&format!(r#"{{"inputs":[{}]}}"#, list(count, &tensor)))
+    };
+    let outputs = |count| {
+        let output = |index| format!(r#"{{"name":"t{index}"}}"#);
+        decode(&format!(r#"{{"inputs":[],"outputs":[{}]}}"#, list(count, &output)))
+    };
+    let parameters = |count| {
+        let own = r#""forebay_nonce":"n","binary_data_output":true,"#;
+        let parameter = |index| format!(r#""p{index}":1"#);
+        decode(&format!(r#"{{"inputs":[],"parameters":{{{own}{}}}}}"#, list(count, &parameter)))
+    };
+    assert_eq!(inputs(256).unwrap().inputs.len(), 256);
+    assert_eq!(inputs(257).unwrap_err().to_string(), "the number of tensors exceeds the limit of 256");
+    assert_eq!(outputs(256).unwrap().outputs.len(), 256);
+    assert_eq!(outputs(257).unwrap_err().to_string(), "the number of requested outputs exceeds the limit of 256");
+    assert_eq!(parameters(64).unwrap().parameters.len(), 66);
+    assert!(parameters(65).unwrap_err().to_string().starts_with("there are more than 64 parameters"));
+    let shape = |rank| format!("[{}]", list(rank, &|_| "1".to_owned()));
+    input("INT8", &shape(32), "[1]").unwrap();
+    let message = refusal("INT8", &shape(33), "[1]");
+    assert_eq!(message, "the number of dimensions of tensor `x` exceeds the limit of 32");
+    let narrow = DecodeLimits { max_tensors: 1, ..DecodeLimits::default() };
+    let body = Bytes::from_static(br#"{"inputs":[],"outputs":[{"name":"a"},{"name":"b"}]}"#);
+    let message = decode_request(&body, None, &narrow).unwrap_err().to_string();
+    assert_eq!(message, "the number of requested outputs exceeds the limit of 1");
+}
+
+#[test]
 fn raw_tensors_share_the_bodys_memory() {
     let json = r#"{"inputs":[{"name":"a","shape":[2],"datatype":"INT16","parameters":{"binary_data_size":4}},
         {"name":"j","shape":[1],"datatype":"INT8","data":[9]},

@@ -10,18 +10,17 @@ use crate::state::{CallState, Stop};
 
 /// Makes a store in which a guest may run for `deadline`.
 ///
-/// At each tick the guest yields to the other tasks of its thread. Only ticks in which it ran count.
+/// At each tick the guest yields to the other tasks of its thread. Only ticks in which it ran count. What the
+/// host works for it is counted by the state, since no tick ends a host function.
 pub(crate) fn store(engine: &wasmtime::Engine, state: CallState, deadline: std::time::Duration) -> Store<CallState> {
     let mut store = Store::new(engine, state);
     store.limiter(|state| state);
     store.set_hostcall_fuel(HOST_CALL_BYTES);
     let mut left = ticks(deadline);
-    store.epoch_deadline_callback(move |_| match left.checked_sub(1) {
-        Some(rest) => {
-            left = rest;
-            Ok(UpdateDeadline::Yield(1))
-        }
-        None => Err(Stop::Deadline.into()),
+    store.epoch_deadline_callback(move |mut context| {
+        left = left.checked_sub(1).ok_or(Stop::Deadline)?;
+        context.data_mut().pause()?;
+        Ok(UpdateDeadline::Yield(1))
     });
     store.set_epoch_deadline(1);
     store

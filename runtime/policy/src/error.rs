@@ -94,18 +94,21 @@ pub enum Failure {
     /// The guest trapped; a panic in it arrives here.
     #[error("trap: {0}")]
     Trap(String),
-    /// The guest computed for longer than its deadline.
+    /// The guest computed for longer than its deadline, or kept the host busy for longer than it may.
     #[error("the deadline passed")]
     Deadline,
     /// The guest asked for more memory than its limit.
     #[error("the memory limit was reached")]
     Memory,
-    /// The guest called the host more often than its limit.
-    #[error("the limit of host calls was reached")]
+    /// The guest called the host more often than its limit, or passed more bytes in those calls.
+    #[error("the limit of host calls or of their bytes was reached")]
     HostCalls,
-    /// All instances are in use. The plugin is not to blame.
-    #[error("all plugin instances are in use")]
+    /// All instances that the plugin may use are in use: its own share, or the pool. The plugin is not to blame.
+    #[error("all instances for this plugin are in use")]
     PoolExhausted,
+    /// The plugin failed so often in a row that it is not called for a while. This call is not to blame.
+    #[error("the plugin is quarantined after failing again and again")]
+    Quarantined,
     /// The guest returned or passed what the contract does not allow.
     #[error("bad verdict: {0}")]
     BadVerdict(String),
@@ -124,6 +127,7 @@ impl Failure {
             Self::Memory => "memory",
             Self::HostCalls => "host-calls",
             Self::PoolExhausted => "pool-exhausted",
+            Self::Quarantined => "quarantined",
             Self::BadVerdict(_) => "bad-verdict",
             Self::Internal(_) => "internal",
         }
@@ -132,6 +136,6 @@ impl Failure {
     /// Whether the plugin caused it, which counts towards its quarantine.
     #[must_use]
     pub fn blames_plugin(&self) -> bool {
-        !matches!(self, Self::PoolExhausted | Self::Internal(_))
+        !matches!(self, Self::PoolExhausted | Self::Quarantined | Self::Internal(_))
     }
 }

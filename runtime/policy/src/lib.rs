@@ -2,20 +2,24 @@
 //!
 //! Policy decides who may ask for what, so it must hold when its code is wrong or hostile. Every call of a
 //! hook gets a fresh instance from a pool, starts from the memory that `configure` left behind, runs under a
-//! deadline, a memory limit and a number of host calls, and ends in a verdict or in a [`Failure`]. Nothing of
-//! a call outlives it, and no edit takes effect unless its hook returned a valid verdict.
+//! deadline, a memory limit and bounds on what it has the host do, and ends in a verdict or in a [`Failure`].
+//! Nothing of a call outlives it, and no edit takes effect unless its hook returned a valid verdict. A plugin
+//! has a share of the pool, and one that only fails is quarantined.
 //!
 //! This crate knows wasmtime. It knows no HTTP server, no route table, no key and no inference: what a
 //! plugin asks about is answered by the caller through [`RequestView`], [`ResponseView`], [`IdentityView`]
 //! and [`Message`], and what a failure means for the request is the caller's to say (the gateway refuses).
 
 mod bindings;
+mod breaker;
 mod call;
 mod capability;
 mod edits;
 mod engine;
 mod error;
+mod gate;
 mod host;
+mod host_time;
 mod limits;
 mod load;
 mod phase;

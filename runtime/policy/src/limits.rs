@@ -9,6 +9,9 @@ pub const MAX_COMPONENT_BYTES: usize = 64 * 1024 * 1024;
 /// How much one call of a host function may carry from the guest to the host, in bytes.
 pub(crate) const HOST_CALL_BYTES: usize = 2 * 1024 * 1024;
 
+/// A plugin that is not told otherwise may use one in so many of the pool's instances.
+pub(crate) const SHARE_OF_POOL: u32 = 4;
+
 /// The most elements a guest's table may have.
 pub(crate) const TABLE_ELEMENTS: usize = 20_000;
 
@@ -31,37 +34,55 @@ impl Default for EngineLimits {
     }
 }
 
-/// What one call of a hook may use.
+/// What one call of a hook may use, and what one plugin may.
 #[derive(Clone, Debug)]
 pub struct CallLimits {
     /// How long a hook may compute. Counted in ticks of one millisecond in which the guest ran, so a busy
     /// node does not fail a plugin that was waiting for its turn. Wall time is bounded by the request's own
     /// deadline: dropping the future of a call ends it.
     pub deadline: Duration,
+    /// How long host functions may work for a hook, on top of `deadline`: sealing a large tensor is honest work
+    /// that a guest does not compute. Wall time from one host function to the next or to the guest's next
+    /// yield, of which no stretch counts for more than 10 ms.
+    pub host_time: Duration,
     /// The same for `configure`, once at load.
     pub configure_deadline: Duration,
     /// The most linear memory, in bytes.
     pub memory_bytes: usize,
     /// The most calls of host functions.
     pub host_calls: u32,
+    /// The most bytes of text and values that those calls may carry, in both directions together. Tensors are
+    /// not among them: a plugin names them.
+    pub host_bytes: usize,
     /// The most log lines; more are dropped and counted.
     pub log_lines: u32,
     /// The most edits of a head.
     pub edits: u32,
     /// The most bytes of names and values in those edits.
     pub edit_bytes: usize,
+    /// How many calls of this plugin may be in flight at once. One more ends in
+    /// [`Failure::PoolExhausted`](crate::Failure::PoolExhausted), while other plugins go on. At least 1 and at
+    /// most [`EngineLimits::instances`]; None: a quarter of that, and at least 1.
+    pub instances: Option<u32>,
+    /// After how many failures in a row that blame the plugin it is quarantined: for one second, and for twice
+    /// as long, up to a minute, each time that the one call after it fails too. 0: never.
+    pub quarantine_after: u32,
 }
 
 impl Default for CallLimits {
     fn default() -> Self {
         Self {
             deadline: Duration::from_millis(5),
+            host_time: Duration::from_millis(50),
             configure_deadline: Duration::from_secs(1),
             memory_bytes: 16 * 1024 * 1024,
             host_calls: 1_000,
+            host_bytes: 8 * 1024 * 1024,
             log_lines: 20,
             edits: 64,
             edit_bytes: 16 * 1024,
+            instances: None,
+            quarantine_after: 20,
         }
     }
 }

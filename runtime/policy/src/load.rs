@@ -14,8 +14,9 @@ use crate::call;
 use crate::capability::{self, Capability};
 use crate::engine::Shared;
 use crate::error::LoadError;
+use crate::gate::Gate;
 use crate::host::{MessageHandle, RequestHandle, ResponseHandle};
-use crate::limits::{CallLimits, MAX_COMPONENT_BYTES};
+use crate::limits::{CallLimits, MAX_COMPONENT_BYTES, SHARE_OF_POOL};
 use crate::phase::Phase;
 use crate::plugin::{Hooks, Inner, Plugin};
 use crate::snapshot;
@@ -51,7 +52,7 @@ pub(crate) fn load(shared: &Arc<Shared>, spec: PluginSpec) -> Result<Plugin, Loa
 }
 
 async fn load_here(shared: &Arc<Shared>, spec: PluginSpec) -> Result<Plugin, LoadError> {
-    check_sizes(shared, &spec)?;
+    check_limits(shared, &spec)?;
     let digest = digest(&spec.wasm, &spec.config);
     let name: Arc<str> = spec.name.into();
     let limits = Arc::new(spec.limits);
@@ -80,10 +81,12 @@ async fn load_here(shared: &Arc<Shared>, spec: PluginSpec) -> Result<Plugin, Loa
         pre.instantiate_async(&mut store).await.map_err(|error| LoadError::Configure(call::failure(&error)))?;
     check_hooks(&mut store, &instance, &hooks)?;
 
-    Ok(Plugin { inner: Arc::new(Inner { name, digest, imports, limits, pre, hooks, shared: Arc::clone(shared) }) })
+    let gate = gate(shared, &limits);
+    let shared = Arc::clone(shared);
+    Ok(Plugin { inner: Arc::new(Inner { name, digest, imports, limits, pre, hooks, gate, shared }) })
 }
 
-fn check_sizes(shared: &Shared, spec: &PluginSpec) -> Result<(), LoadError> {
+fn check_limits(shared: &Shared, spec: &PluginSpec) -> Result<(), LoadError> {
     if spec.wasm.len() > MAX_COMPONENT_BYTES {
         return Err(LoadError::TooLarge { bytes: spec.wasm.len(), limit: MAX_COMPONENT_BYTES });
     }
@@ -92,7 +95,18 @@ fn check_sizes(shared: &Shared, spec: &PluginSpec) -> Result<(), LoadError> {
         let asked = spec.limits.memory_bytes;
         return Err(LoadError::BadLimits(format!("memory_bytes is {asked}, the engine allows {most}")));
     }
-    Ok(())
+    let pool = shared.limits.instances;
+    match spec.limits.instances {
+        Some(asked) if asked == 0 || asked > pool => {
+            Err(LoadError::BadLimits(format!("instances is {asked}, it must be between 1 and {pool}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn gate(shared: &Shared, limits: &CallLimits) -> Gate {
+    let share = (shared.limits.instances / SHARE_OF_POOL).max(1);
+    Gate::new(limits.instances.unwrap_or(share), limits.quarantine_after)
 }
 
 fn compile(shared: &Shared, wasm: &[u8]) -> Result<Component, LoadError> {

@@ -11,6 +11,7 @@ use crate::capability::Capability;
 use crate::edits::HeadEdits;
 use crate::engine::Shared;
 use crate::error::Failure;
+use crate::gate::Gate;
 use crate::host::{MessageHandle, RequestHandle, ResponseHandle, THE_ONE};
 use crate::limits::CallLimits;
 use crate::phase::{Phase, Phases};
@@ -32,6 +33,7 @@ pub(crate) struct Inner {
     pub(crate) limits: Arc<CallLimits>,
     pub(crate) pre: InstancePre<CallState>,
     pub(crate) hooks: Hooks,
+    pub(crate) gate: Gate,
     /// Keeps the clock running.
     pub(crate) shared: Arc<Shared>,
 }
@@ -173,7 +175,24 @@ impl Plugin {
         }
     }
 
+    /// Calls a hook unless the gate is closed.
     async fn call<P>(
+        &self,
+        phase: Phase,
+        hook: &ComponentExportIndex,
+        subject: Subject,
+        params: P,
+    ) -> Result<Ended, Failure>
+    where
+        P: ComponentNamedList + Lower + Send + Sync,
+    {
+        let entered = self.inner.gate.enter()?;
+        let result = self.call_inside(phase, hook, subject, params).await;
+        entered.ended(&result);
+        result
+    }
+
+    async fn call_inside<P>(
         &self,
         phase: Phase,
         hook: &ComponentExportIndex,

@@ -3,10 +3,12 @@
 //! It is the data of the call's store, so it ends with the call.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use wasmtime::ResourceLimiter;
 
 use crate::edits::{Head, HeadEdit, HeadEdits, editable, legal_value};
+use crate::host_time::HostTime;
 use crate::limits::{CallLimits, TABLE_ELEMENTS};
 use crate::phase::Phase;
 use crate::views::{IdentityView, Message, RequestView, ResponseView};
@@ -44,7 +46,9 @@ pub(crate) struct CallState {
     pub(crate) subject: Subject,
     pub(crate) edits: HeadEdits,
     limits: Arc<CallLimits>,
+    host_time: HostTime,
     host_calls: u32,
+    host_bytes: usize,
     edit_bytes: usize,
     edit_count: u32,
     log_lines: u32,
@@ -53,13 +57,17 @@ pub(crate) struct CallState {
 
 impl CallState {
     pub(crate) fn new(plugin: Arc<str>, phase: Option<Phase>, subject: Subject, limits: Arc<CallLimits>) -> Self {
+        // What the guest computes between host functions is in the time as well.
+        let host_time = HostTime::new(limits.deadline.saturating_add(limits.host_time));
         Self {
             plugin,
             phase,
             subject,
             edits: HeadEdits::default(),
             limits,
+            host_time,
             host_calls: 0,
+            host_bytes: 0,
             edit_bytes: 0,
             edit_count: 0,
             log_lines: 0,
@@ -67,8 +75,8 @@ impl CallState {
         }
     }
 
-    /// Counts one call of a host function. Every host function begins with it.
-    pub(crate) fn charge(&mut self) -> Result<(), Stop> {
+    /// Counts one call of a host function, to which the guest passed `bytes`. Every host function begins with it.
+    pub(crate) fn charge(&mut self, bytes: usize) -> Result<(), Stop> {
         if self.phase.is_none() {
             return Err(Stop::NotHere("configure may not call the host"));
         }
@@ -76,7 +84,26 @@ impl CallState {
             return Err(Stop::HostCalls);
         }
         self.host_calls += 1;
-        Ok(())
+        if !self.host_time.begin(Instant::now()) {
+            return Err(Stop::Deadline);
+        }
+        self.charge_bytes(bytes)
+    }
+
+    /// Counts what a host function gives the guest.
+    pub(crate) fn give<T: AsRef<[u8]>>(&mut self, value: T) -> Result<T, Stop> {
+        self.charge_bytes(value.as_ref().len())?;
+        Ok(value)
+    }
+
+    /// Notes that the guest yields.
+    pub(crate) fn pause(&mut self) -> Result<(), Stop> {
+        if self.host_time.pause(Instant::now()) { Ok(()) } else { Err(Stop::Deadline) }
+    }
+
+    fn charge_bytes(&mut self, bytes: usize) -> Result<(), Stop> {
+        self.host_bytes = self.host_bytes.saturating_add(bytes);
+        if self.host_bytes > self.limits.host_bytes { Err(Stop::HostCalls) } else { Ok(()) }
     }
 
     /// Notes that a field is to be set.
@@ -148,9 +175,17 @@ mod tests {
     #[test]
     fn host_calls_end_at_their_limit_and_never_begin_in_configure() {
         let mut state = state(CallLimits { host_calls: 2, ..CallLimits::default() });
-        assert_eq!((state.charge(), state.charge(), state.charge()), (Ok(()), Ok(()), Err(Stop::HostCalls)));
+        assert_eq!((state.charge(0), state.charge(0), state.charge(0)), (Ok(()), Ok(()), Err(Stop::HostCalls)));
         state.phase = None;
-        assert!(matches!(state.charge(), Err(Stop::NotHere(_))));
+        assert!(matches!(state.charge(0), Err(Stop::NotHere(_))));
+    }
+
+    #[test]
+    fn bytes_of_host_calls_are_bounded_in_both_directions_together() {
+        let mut state = state(CallLimits { host_bytes: 10, ..CallLimits::default() });
+        assert_eq!((state.charge(4), state.give("12345")), (Ok(()), Ok("12345")));
+        assert_eq!((state.give("1"), state.give("2")), (Ok("1"), Err(Stop::HostCalls)));
+        assert_eq!(state.charge(0), Err(Stop::HostCalls));
     }
 
     #[test]

@@ -110,7 +110,8 @@ pub trait Message: Send {
     /// # Errors
     /// Why it was left as it was.
     fn open(&mut self, field: &Field, key: &str) -> Result<(), SealFailure>;
-    /// Asks for an output to be sealed by the region. Called in the forward phase only.
+    /// Asks for an output to be sealed by the region. Called in the forward phase only. An implementation may refuse it
+    /// once an input is sealed.
     ///
     /// # Errors
     /// Why it cannot be asked for.

@@ -5,19 +5,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use forebay_http::{RequestBody, ResponseBody, collect_bounded};
-use forebay_inference::{Inference, Timing};
+use forebay_inference::{Inference, Model, Timing};
+use forebay_oip::sealed::Terms;
 use forebay_oip::{
     DecodeLimits, Encoded, HEADER_LENGTH, InferRequest, OutputEncodings, Tensor, decode_request, encode_response,
 };
 use forebay_seal::Keyring;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 
+use crate::admission::Admitted;
 use crate::deadline;
 use crate::error::RequestError;
 use crate::exchange::Exchange;
 use crate::headers::{refuse_encodings, single_number};
 use crate::http::{Answer, Region, respond};
-use crate::sealed::{self, Wishes};
+use crate::sealed;
 
 /// Response header: how many requests wait for the model now, for edges that choose between regions.
 const QUEUE_DEPTH: HeaderName = HeaderName::from_static("forebay-queue-depth");
@@ -44,18 +46,19 @@ impl Region {
         refuse_encodings(&head.headers)?;
         let json_length = json_length(&head.headers)?;
 
+        let admitted = self.admission.admit(&model, &body)?;
         let body = collect_bounded(body, self.config.body_bytes, deadline.into()).await?;
         exchange.bytes_in = body.len();
 
-        let asked = self.read(model.name(), body, json_length).await?;
+        let asked = self.read(model.clone(), body, json_length, &admitted).await?;
         exchange.sealed_inputs = asked.sealed_inputs;
         let deadline = deadline::lowered(deadline, exchange.received, &asked.request.parameters)?;
 
         let Inference { response, timing } = model.infer(asked.request, deadline).await?;
         self.metrics.ran(model.name(), &timing);
 
-        let (encodings, wishes) = (asked.encodings, asked.wishes);
-        let encoded = self.write(response, encodings, wishes).await?;
+        let (encodings, terms) = (asked.encodings, asked.terms);
+        let encoded = self.write(response, encodings, terms, &admitted).await?;
         let mut answer = answer(encoded, &timing, model.queue_depth());
         if let Ok(digest) = HeaderValue::from_str(model.revision()) {
             answer.headers_mut().insert(MODEL_DIGEST, digest);
@@ -64,9 +67,15 @@ impl Region {
     }
 
     /// Turns a body into a request in the clear.
-    async fn read(&self, model: &str, body: Bytes, json_length: Option<usize>) -> Result<Asked, RequestError> {
-        let (keys, model) = (Arc::clone(&self.keys), model.to_owned());
-        off_thread(body.len(), move || Asked::read(&keys, &model, &body, json_length)).await
+    async fn read(
+        &self,
+        model: Model,
+        body: Bytes,
+        json_length: Option<usize>,
+        admitted: &Arc<Admitted>,
+    ) -> Result<Asked, RequestError> {
+        let keys = Arc::clone(&self.keys);
+        off_thread(body.len(), admitted, move || Asked::read(&keys, &model, &body, json_length)).await
     }
 
     /// Turns a response into a body, with the outputs sealed that are to be.
@@ -74,11 +83,12 @@ impl Region {
         &self,
         mut response: forebay_oip::InferResponse,
         encodings: OutputEncodings,
-        wishes: Wishes,
+        terms: Option<Terms>,
+        admitted: &Arc<Admitted>,
     ) -> Result<Encoded, RequestError> {
         let keys = Arc::clone(&self.keys);
-        off_thread(size(&response.outputs), move || {
-            sealed::seal_outputs(&keys, &response.model_name, &wishes, &mut response.outputs)?;
+        off_thread(size(&response.outputs), admitted, move || {
+            sealed::seal_outputs(&keys, &response.model_name, terms.as_ref(), &mut response.outputs)?;
             encode_response(&response, &encodings).map_err(RequestError::Answer)
         })
         .await
@@ -89,18 +99,20 @@ impl Region {
 struct Asked {
     request: InferRequest,
     encodings: OutputEncodings,
-    wishes: Wishes,
+    terms: Option<Terms>,
     sealed_inputs: usize,
 }
 
 impl Asked {
-    fn read(keys: &Keyring, model: &str, body: &Bytes, json_length: Option<usize>) -> Result<Self, RequestError> {
+    fn read(keys: &Keyring, model: &Model, body: &Bytes, json_length: Option<usize>) -> Result<Self, RequestError> {
         let mut request = decode_request(body, json_length, &DecodeLimits::default()).map_err(RequestError::Message)?;
         let encodings = OutputEncodings::of(&request);
-        let wishes = sealed::take_wishes(&mut request.parameters)?;
-        sealed::check_wishes(keys, &wishes)?;
-        let sealed_inputs = sealed::open_inputs(keys, model, &mut request.inputs)?;
-        Ok(Asked { request, encodings, wishes, sealed_inputs })
+        let terms = Terms::take(&mut request.parameters).map_err(RequestError::Message)?;
+        if let Some(terms) = &terms {
+            sealed::check_wishes(keys, terms, || model.metadata().outputs)?;
+        }
+        let sealed_inputs = sealed::open_inputs(keys, model.name(), terms.as_ref(), &mut request.inputs)?;
+        Ok(Asked { request, encodings, terms, sealed_inputs })
     }
 }
 
@@ -116,11 +128,19 @@ fn size(tensors: &[Tensor]) -> usize {
 /// Does `work` here if it is small, and elsewhere if it would hold up this thread's other requests.
 async fn off_thread<T: Send + 'static>(
     size_bytes: usize,
+    admitted: &Arc<Admitted>,
     work: impl FnOnce() -> Result<T, RequestError> + Send + 'static,
 ) -> Result<T, RequestError> {
     if size_bytes < OFF_THREAD_BYTES {
         return work();
     }
+    // The work goes on when its caller has gone, and takes its room until it ends.
+    let admitted = Arc::clone(admitted);
+    let work = move || {
+        let done = work();
+        drop(admitted);
+        done
+    };
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(RequestError::Internal(error.to_string())))
 }

@@ -31,6 +31,7 @@ impl Keyring {
     }
 
     /// Adds a key from a file that holds its 32 bytes as 64 hexadecimal digits or as base64url without padding.
+    /// A file that its group or others can use is refused.
     ///
     /// # Errors
     /// `SealError::KeyFile`, with the file's name and never its contents.

@@ -4,7 +4,7 @@
 //! gateway load it many times.
 
 /// Every behaviour by name. `ok` does nothing wrong.
-pub const BEHAVIOURS: [&str; 22] = [
+pub const BEHAVIOURS: [&str; 24] = [
     "ok",
     "loop",
     "trap",
@@ -17,11 +17,13 @@ pub const BEHAVIOURS: [&str; 22] = [
     "edit-then-trap",
     "edit-flood",
     "host-call-flood",
+    "host-byte-flood",
     "log-flood",
     "remember",
     "answer",
     "trap-on-forward",
     "seal-then-trap",
+    "ask-on-forward",
     "trap-on-return",
     "trap-on-response",
     "loop-in-configure",
@@ -100,6 +102,10 @@ mod component {
                 "host-call-flood" => loop {
                     black_box(identity::tenant());
                 },
+                "host-byte-flood" => {
+                    let text = "x".repeat(1 << 20);
+                    (0..500).for_each(|_| log::write(log::Level::Info, &text));
+                }
                 "log-flood" => (0..500).for_each(|_| log::write(log::Level::Info, "again")),
                 "remember" => {
                     let seen = CALLS.fetch_add(1, Ordering::Relaxed);
@@ -113,6 +119,12 @@ mod component {
         fn on_forward(message: &Message) -> Verdict {
             if told("trap-on-forward") {
                 trap();
+            }
+            if told("ask-on-forward") {
+                let field = Field::Input("text".to_owned());
+                (0..64).for_each(|_| {
+                    black_box(message.has(&field));
+                });
             }
             if told("seal-then-trap") {
                 let _ = message.seal(&Field::Input("text".to_owned()), "region");

@@ -116,7 +116,7 @@ fn bodies_stream_within_their_limit() {
 async fn sealing(origin: &Origin) -> (Place, Gateway) {
     let place = Place::new();
     let gateway = GatewayFile::new()
-        .sealing("json", "json = [{ pointer = \"/patient/name\", key = \"client\" }]")
+        .sealing("json", "json = [{ pointer = \"/patient/name\", key = \"client\", required = false }]")
         .origin("notes", "/notes", &origin.url(), "policies = [\"access\", \"json\"]")
         .start(&place)
         .await;

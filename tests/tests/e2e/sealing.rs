@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use forebay_oip::sealed::{self, Direction};
+use forebay_oip::sealed::{self, Place as Bound};
 use forebay_oip::{Datatype, Tensor};
 use forebay_tests::fakes::{Behaviour, FakeRegion, GOOD_ANSWER, Origin};
 use forebay_tests::questions::{matmul, texts};
@@ -118,7 +118,7 @@ fn an_output_sealed_for_the_client_opens_with_its_key_and_no_other() {
         let plain = embedding(&embed("/plain", text).await);
         let (first, second) = (embed("/reseal", text).await, embed("/reseal", text).await);
         assert_eq!((first.cache(), second.cache()), ("miss", "hit"));
-        let context = sealed::context(Direction::Output, "minilm", "embedding", Datatype::Fp32, &[1, 384]);
+        let context = sealed::context(Bound::Client, "minilm", "embedding", Datatype::Fp32, &[1, 384]);
         assert_eq!(context, "output/minilm/embedding/FP32/1,384");
         let keyring = wire().await.place.keyring();
         let mut jwes = Vec::new();
@@ -178,6 +178,51 @@ fn a_region_without_the_right_key_can_do_nothing_with_it() {
                 assert!([(400, "sealed-field"), (502, "bad-gateway")].contains(&(status, &kind)), "{answer:?}");
             }
         }
+    });
+}
+
+#[test]
+fn nobody_on_the_path_gets_an_answer_in_the_clear() {
+    run(async {
+        let place = Place::new();
+        let region = RegionFile::new("eu", "eu").start(&place).await;
+        for (old, new, opens) in [
+            ("\"forebay_seal.y\"", "\"forebay_seal.y\"", true),
+            // The wish is dropped, is for another output, and is for another tenant; the request is another one.
+            ("\"forebay_seal.y\"", "\"forebay-seal.y\"", false),
+            ("\"forebay_seal.y\"", "\"forebay_seal.z\"", false),
+            ("\"forebay_tenant\":\"acme\"", "\"forebay_tenant\":\"evil\"", false),
+            ("\"forebay_nonce\":\"", "\"forebay-nonce\":\"", false),
+        ] {
+            let tap = Tap::changing(region.address(), old, new).await;
+            let gateway = sealing_matmul(&tap.url()).start(&place).await;
+            let answer = gateway.client().infer("", "matmul", &matmul(0.5)).token(&acme()).send().await;
+            assert!(tap.heard(old.as_bytes()), "{old} is not on the wire");
+            if opens {
+                assert_eq!(answer.ok().f32s("y"), [7.5, 10.5]);
+            } else {
+                assert!([400, 502].contains(&answer.status), "{new}: {answer:?}");
+            }
+            let plaintext = [7.5_f32, 10.5].map(f32::to_le_bytes).concat();
+            assert!(!tap.heard(&plaintext) && !tap.heard(b"10.5"), "{new}: {}", tap.text());
+        }
+    });
+}
+
+#[test]
+fn a_wish_for_an_output_that_the_model_lacks_is_refused() {
+    run(async {
+        let place = Place::new();
+        let region = RegionFile::new("eu", "eu").start(&place).await;
+        let misspelt = SEAL_MATMUL.replace("name = \"y\"", "name = \"yy\"");
+        let gateway = GatewayFile::new()
+            .region("eu", &region.url(), "eu")
+            .sealing("matmul", &misspelt)
+            .route("sealed", "", "policies = [\"access\", \"matmul\"]")
+            .start(&place)
+            .await;
+        let answer = gateway.client().infer("", "matmul", &matmul(0.5)).token(&acme()).send().await;
+        answer.refused(400, "invalid-tensor");
     });
 }
 

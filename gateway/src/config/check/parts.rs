@@ -33,6 +33,8 @@ impl Reader<'_> {
             config,
             deadline: plugin.deadline_ms.map(|ms| self.millis(&format!("{at}.deadline_ms"), ms)),
             memory_bytes: plugin.memory_bytes,
+            instances: plugin.instances,
+            quarantine_after: plugin.quarantine_after,
         })
     }
 

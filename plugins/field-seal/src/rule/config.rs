@@ -28,8 +28,8 @@ pub struct Input {
     pub name: String,
     /// The key that it is sealed with.
     pub key: String,
-    /// Whether a request without it is refused.
-    #[serde(default)]
+    /// Whether a request without it is refused. `false` must be written: a misspelt name would otherwise seal nothing.
+    #[serde(default = "yes")]
     pub required: bool,
 }
 
@@ -57,8 +57,8 @@ pub struct Json {
     /// How the client gets the value at the same place of the answer.
     #[serde(default)]
     pub answer: Client,
-    /// Whether a request without it is refused.
-    #[serde(default)]
+    /// Whether a request without it is refused. `false` must be written: a misspelt name would otherwise seal nothing.
+    #[serde(default = "yes")]
     pub required: bool,
 }
 
@@ -73,6 +73,10 @@ pub enum Client {
     Keep,
     /// Opened at the edge and sealed again with the key of this name.
     Reseal(String),
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn anything() -> Vec<String> {
@@ -110,6 +114,9 @@ impl Config {
         if self.models.is_empty() {
             return Err("models: must not be empty".to_owned());
         }
+        for (i, pattern) in self.models.iter().enumerate() {
+            pattern_of(&format!("models[{i}]"), pattern)?;
+        }
         for (i, input) in self.inputs.iter().enumerate() {
             filled(&format!("inputs[{i}].name"), &input.name)?;
             filled(&format!("inputs[{i}].key"), &input.key)?;
@@ -142,6 +149,15 @@ impl Client {
 
 fn filled(key: &str, text: &str) -> Result<(), String> {
     if text.is_empty() { Err(format!("{key}: must not be empty")) } else { Ok(()) }
+}
+
+/// A name, a prefix before `*`, or `*`. Any other `*` would only match itself, which no name holds.
+fn pattern_of(key: &str, text: &str) -> Result<(), String> {
+    filled(key, text)?;
+    if text.strip_suffix('*').unwrap_or(text).contains('*') {
+        return Err(format!("{key}: `*` may only stand at the end"));
+    }
+    Ok(())
 }
 
 /// RFC 6901, section 3: `/` before each token, `~` only in `~0` and `~1`. The whole body is not a field.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-/// A message as the host would keep it: for each field the key that it is sealed with, if it is.
+/// A message as the host would keep it: for each field the key that it is sealed with, if it is. As in the host,
+/// outputs are an inference's, and can be asked for until an input is sealed.
 #[derive(Default)]
 struct Message {
     model: Option<&'static str>,
@@ -65,6 +66,9 @@ impl Sealable for Message {
 
     fn expect_sealed(&self, output: &str, key: &str) -> Result<(), SealError> {
         self.known(key)?;
+        if self.model.is_none() || self.fields.borrow().values().any(Option::is_some) {
+            return Err(SealError::Unsupported);
+        }
         self.expected.borrow_mut().push((output.to_owned(), key.to_owned()));
         Ok(())
     }
@@ -97,21 +101,42 @@ fn inputs_leave_sealed_and_outputs_are_asked_for_sealed() {
 fn a_required_field_that_is_not_there_is_the_clients_mistake() {
     let refusal = forward(&inference(), &Message::new(Some("minilm"), &[])).unwrap_err();
     assert_eq!((refusal.status, refusal.problem), (400, "bad-request"));
-    let optional = config(r#"{"inputs":[{"name":"text","key":"region"}]}"#);
-    forward(&optional, &Message::new(Some("minilm"), &[])).unwrap();
+    for (text, model) in [
+        (r#"{"inputs":[{"name":"text","key":"region"REQUIRED}]}"#, Some("minilm")),
+        (r#"{"json":[{"pointer":"/user/email","key":"region"REQUIRED}]}"#, None),
+    ] {
+        let refused =
+            |required| forward(&config(&text.replace("REQUIRED", required)), &Message::new(model, &[])).is_err();
+        assert!(refused(""), "{text}");
+        assert!(!refused(r#","required":false"#), "{text}");
+    }
+}
+
+#[test]
+fn a_body_has_no_outputs_to_ask_for() {
+    let config = config(r#"{"outputs":[{"name":"embedding","key":"region"}]}"#);
+    assert_eq!(forward(&config, &Message::new(None, &[(EMAIL, None)])).unwrap_err().status, 500);
+}
+
+#[test]
+fn an_answer_that_cannot_be_asked_for_sealed_stops_the_request() {
+    // Another plugin has sealed an input before this one.
+    let message = Message::new(Some("minilm"), &[(TEXT, None), (Field::Input("other"), Some("region"))]);
+    assert_eq!(forward(&inference(), &message).unwrap_err().status, 500);
+    assert_eq!(message.sealed_with(TEXT), None);
 }
 
 #[test]
 fn what_cannot_be_sealed_does_not_leave() {
     let config = config(r#"{"inputs":[{"name":"text","key":"lost"}]}"#);
-    let refusal = forward(&config, &Message::new(None, &[(TEXT, None)])).unwrap_err();
+    let refusal = forward(&config, &Message::new(Some("minilm"), &[(TEXT, None)])).unwrap_err();
     assert_eq!(refusal.status, 500);
 }
 
 #[test]
 fn what_the_client_sealed_goes_on_as_it_is() {
     let message = Message::new(Some("minilm"), &[(TEXT, Some("own"))]);
-    forward(&inference(), &message).unwrap();
+    forward(&config(r#"{"inputs":[{"name":"text","key":"region"}]}"#), &message).unwrap();
     assert_eq!(message.sealed_with(TEXT).as_deref(), Some("own"));
 }
 
@@ -181,6 +206,9 @@ fn mistakes_in_a_configuration_name_the_key() {
         (r#"{"json":[{"pointer":"user","key":"b"}]}"#, "json[0].pointer"),
         (r#"{"json":[{"pointer":"/a~2","key":"b"}]}"#, "json[0].pointer"),
         (r#"{"inputs":[{"name":"a","key":"b"}],"models":[]}"#, "models"),
+        (r#"{"inputs":[{"name":"a","key":"b"}],"models":["a","mini*lm"]}"#, "models[1]: `*` may only stand at the end"),
+        (r#"{"inputs":[{"name":"a","key":"b"}],"models":["**"]}"#, "models[0]"),
+        (r#"{"inputs":[{"name":"a","key":"b"}],"models":[""]}"#, "models[0]"),
     ] {
         let error = Config::parse(text).expect_err(text);
         assert!(error.contains(key), "{text}: {error}");

@@ -131,6 +131,9 @@ fn mistakes_in_a_configuration_name_the_key() {
         (r#"{"realm":"a\"b","rules":[{"scopes":[]}]}"#, "realm"),
         (r#"{"rules":[{"scopes":["a b"]}]}"#, "rules[0].scopes"),
         (r#"{"rules":[{"scopes":[],"tenants":[]}]}"#, "rules[0].tenants"),
+        (r#"{"rules":[{"scopes":[],"routes":["o*p"]}]}"#, "rules[0].routes: in `o*p`, `*` may only stand at the end"),
+        (r#"{"rules":[{"scopes":[],"models":["ok","*lm"]}]}"#, "rules[0].models"),
+        (r#"{"rules":[{"scopes":[],"models":["mini**"]}]}"#, "rules[0].models"),
         (r#"{"rules":[{"scopes":[]}]} x"#, "trailing"),
     ] {
         let error = Config::parse(text).expect_err(text);

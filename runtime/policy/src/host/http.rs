@@ -12,14 +12,18 @@ use crate::state::{CallState, Stop};
 use crate::views::{RequestView, ResponseView};
 
 impl CallState {
-    fn request(&mut self) -> Result<&Arc<dyn RequestView>, Stop> {
-        self.charge()?;
-        self.subject.request.as_ref().ok_or(Stop::NotHere("request"))
+    fn request(&mut self, bytes: usize) -> Result<Arc<dyn RequestView>, Stop> {
+        self.charge(bytes)?;
+        self.subject.request.clone().ok_or(Stop::NotHere("request"))
     }
 
-    fn response(&mut self) -> Result<&Arc<dyn ResponseView>, Stop> {
-        self.charge()?;
-        self.subject.response.as_ref().ok_or(Stop::NotHere("response"))
+    fn response(&mut self, bytes: usize) -> Result<Arc<dyn ResponseView>, Stop> {
+        self.charge(bytes)?;
+        self.subject.response.clone().ok_or(Stop::NotHere("response"))
+    }
+
+    fn give_some(&mut self, text: Option<&str>) -> Result<Option<String>, Stop> {
+        Ok(text.map(|text| self.give(text)).transpose()?.map(str::to_owned))
     }
 }
 
@@ -27,49 +31,57 @@ impl Host for CallState {}
 
 impl HostRequest for CallState {
     fn method(&mut self, _: Resource<RequestHandle>) -> Result<String> {
-        Ok(self.request()?.method().to_owned())
+        let request = self.request(0)?;
+        Ok(self.give(request.method())?.to_owned())
     }
 
     fn path(&mut self, _: Resource<RequestHandle>) -> Result<String> {
-        Ok(self.request()?.path().to_owned())
+        let request = self.request(0)?;
+        Ok(self.give(request.path())?.to_owned())
     }
 
     fn host(&mut self, _: Resource<RequestHandle>) -> Result<String> {
-        Ok(self.request()?.host().to_owned())
+        let request = self.request(0)?;
+        Ok(self.give(request.host())?.to_owned())
     }
 
     fn query(&mut self, _: Resource<RequestHandle>) -> Result<Option<String>> {
-        Ok(self.request()?.query().map(str::to_owned))
+        let request = self.request(0)?;
+        Ok(self.give_some(request.query())?)
     }
 
     fn header(&mut self, _: Resource<RequestHandle>, name: String) -> Result<Option<Vec<u8>>> {
-        let request = Arc::clone(self.request()?);
+        let request = self.request(name.len())?;
         let Some(name) = readable(&name) else { return Ok(None) };
-        Ok(match self.edits.overlay(&name) {
+        let value = match self.edits.overlay(&name) {
             Some(edited) => edited.map(<[u8]>::to_vec),
             None => request.header(&name).map(|value| value.into_owned()),
-        })
+        };
+        Ok(value.map(|value| self.give(value)).transpose()?)
     }
 
     fn route(&mut self, _: Resource<RequestHandle>) -> Result<String> {
-        Ok(self.request()?.route().to_owned())
+        let request = self.request(0)?;
+        Ok(self.give(request.route())?.to_owned())
     }
 
     fn model(&mut self, _: Resource<RequestHandle>) -> Result<Option<String>> {
-        Ok(self.request()?.model().map(str::to_owned))
+        let request = self.request(0)?;
+        Ok(self.give_some(request.model())?)
     }
 
     fn dialect(&mut self, _: Resource<RequestHandle>) -> Result<String> {
-        Ok(self.request()?.dialect().to_owned())
+        let request = self.request(0)?;
+        Ok(self.give(request.dialect())?.to_owned())
     }
 
     fn set_header(&mut self, _: Resource<RequestHandle>, name: String, value: Vec<u8>) -> Result<()> {
-        self.request()?;
+        self.request(name.len() + value.len())?;
         Ok(CallState::set_header(self, Head::Request, &name, &value)?)
     }
 
     fn remove_header(&mut self, _: Resource<RequestHandle>, name: String) -> Result<()> {
-        self.request()?;
+        self.request(name.len())?;
         Ok(CallState::remove_header(self, Head::Request, &name)?)
     }
 
@@ -80,25 +92,26 @@ impl HostRequest for CallState {
 
 impl HostResponse for CallState {
     fn status(&mut self, _: Resource<ResponseHandle>) -> Result<u16> {
-        Ok(self.response()?.status())
+        Ok(self.response(0)?.status())
     }
 
     fn header(&mut self, _: Resource<ResponseHandle>, name: String) -> Result<Option<Vec<u8>>> {
-        let response = Arc::clone(self.response()?);
+        let response = self.response(name.len())?;
         let Some(name) = readable(&name) else { return Ok(None) };
-        Ok(match self.edits.overlay(&name) {
+        let value = match self.edits.overlay(&name) {
             Some(edited) => edited.map(<[u8]>::to_vec),
             None => response.header(&name).map(|value| value.into_owned()),
-        })
+        };
+        Ok(value.map(|value| self.give(value)).transpose()?)
     }
 
     fn set_header(&mut self, _: Resource<ResponseHandle>, name: String, value: Vec<u8>) -> Result<()> {
-        self.response()?;
+        self.response(name.len() + value.len())?;
         Ok(CallState::set_header(self, Head::Response, &name, &value)?)
     }
 
     fn remove_header(&mut self, _: Resource<ResponseHandle>, name: String) -> Result<()> {
-        self.response()?;
+        self.response(name.len())?;
         Ok(CallState::remove_header(self, Head::Response, &name)?)
     }
 

@@ -1,5 +1,7 @@
 //! The interface `identity`: verified claims, or why there are none.
 
+use std::sync::Arc;
+
 use wasmtime::Result;
 
 use crate::bindings::identity::{Absence as WitAbsence, Host};
@@ -7,27 +9,33 @@ use crate::state::{CallState, Stop};
 use crate::views::{Absence, IdentityView};
 
 impl CallState {
-    fn identity(&mut self) -> Result<&dyn IdentityView, Stop> {
-        self.charge()?;
-        self.subject.identity.as_deref().ok_or(Stop::NotHere("identity"))
+    fn identity(&mut self, bytes: usize) -> Result<Arc<dyn IdentityView>, Stop> {
+        self.charge(bytes)?;
+        self.subject.identity.clone().ok_or(Stop::NotHere("identity"))
     }
 }
 
 impl Host for CallState {
     fn verify(&mut self) -> Result<Result<(), WitAbsence>> {
-        Ok(self.identity()?.claims().map(|_| ()).map_err(WitAbsence::from))
+        Ok(self.identity(0)?.claims().map(|_| ()).map_err(WitAbsence::from))
     }
 
     fn claims(&mut self) -> Result<Result<String, WitAbsence>> {
-        Ok(self.identity()?.claims().map(str::to_owned).map_err(WitAbsence::from))
+        Ok(match self.identity(0)?.claims() {
+            Ok(claims) => Ok(self.give(claims)?.to_owned()),
+            Err(absence) => Err(absence.into()),
+        })
     }
 
     fn claim(&mut self, pointer: String) -> Result<Option<String>> {
-        Ok(self.identity()?.claim(&pointer))
+        let claim = self.identity(pointer.len())?.claim(&pointer);
+        Ok(claim.map(|claim| self.give(claim)).transpose()?)
     }
 
     fn tenant(&mut self) -> Result<Option<String>> {
-        Ok(self.identity()?.tenant().map(str::to_owned))
+        let identity = self.identity(0)?;
+        let tenant = identity.tenant().map(|tenant| self.give(tenant)).transpose()?;
+        Ok(tenant.map(str::to_owned))
     }
 }
 

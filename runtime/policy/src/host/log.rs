@@ -8,7 +8,7 @@ use crate::state::CallState;
 
 impl Host for CallState {
     fn write(&mut self, level: Level, text: String) -> Result<()> {
-        self.charge()?;
+        self.charge(text.len())?;
         if self.charge_log_line() {
             emit(&self.plugin, level, &line(&text));
         }

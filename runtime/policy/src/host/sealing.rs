@@ -10,8 +10,8 @@ use crate::state::{CallState, Stop};
 use crate::views::{Field, Message, SealFailure};
 
 impl CallState {
-    fn message(&mut self) -> Result<&mut Box<dyn Message>, Stop> {
-        self.charge()?;
+    fn message(&mut self, bytes: usize) -> Result<&mut Box<dyn Message>, Stop> {
+        self.charge(bytes)?;
         self.subject.message.as_mut().ok_or(Stop::NotHere("message"))
     }
 }
@@ -20,19 +20,22 @@ impl Host for CallState {}
 
 impl HostMessage for CallState {
     fn model(&mut self, _: Resource<MessageHandle>) -> Result<Option<String>> {
-        Ok(self.message()?.model().map(str::to_owned))
+        let model = self.message(0)?.model().map(str::to_owned);
+        Ok(model.map(|model| self.give(model)).transpose()?)
     }
 
     fn has(&mut self, _: Resource<MessageHandle>, field: WitField) -> Result<bool> {
-        Ok(self.message()?.has(&field.into()))
+        Ok(self.message(length(&field))?.has(&field.into()))
     }
 
     fn seal(&mut self, _: Resource<MessageHandle>, field: WitField, key: String) -> Result<Result<(), SealError>> {
-        Ok(self.message()?.seal(&field.into(), &key).map_err(SealError::from))
+        let bytes = length(&field) + key.len();
+        Ok(self.message(bytes)?.seal(&field.into(), &key).map_err(SealError::from))
     }
 
     fn open(&mut self, _: Resource<MessageHandle>, field: WitField, key: String) -> Result<Result<(), SealError>> {
-        Ok(self.message()?.open(&field.into(), &key).map_err(SealError::from))
+        let bytes = length(&field) + key.len();
+        Ok(self.message(bytes)?.open(&field.into(), &key).map_err(SealError::from))
     }
 
     fn expect_sealed(
@@ -42,7 +45,7 @@ impl HostMessage for CallState {
         key: String,
     ) -> Result<Result<(), SealError>> {
         let forward = self.phase == Some(Phase::Forward);
-        let message = self.message()?;
+        let message = self.message(output.len() + key.len())?;
         Ok(if forward {
             message.expect_sealed(&output, &key).map_err(SealError::from)
         } else {
@@ -52,6 +55,13 @@ impl HostMessage for CallState {
 
     fn drop(&mut self, _: Resource<MessageHandle>) -> Result<()> {
         Ok(())
+    }
+}
+
+/// The bytes of a field's name.
+fn length(field: &WitField) -> usize {
+    match field {
+        WitField::Input(name) | WitField::Output(name) | WitField::Json(name) => name.len(),
     }
 }
 

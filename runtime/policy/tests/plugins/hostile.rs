@@ -1,10 +1,12 @@
 //! Every attack ends in its own failure, in bounded time, and a good plugin goes on.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use forebay_policy::{Failure, Outcome};
+use forebay_policy::{CallLimits, Failure, Outcome};
 
-use super::support::{ENGINE, Notes, Response, access, acme, ask, hostile, spec};
+use super::support::{ENGINE, Notes, Response, Slow, access, acme, ask, hostile, spec};
 
 /// Generous, since tests share their cores; the deadlines under test are of milliseconds.
 const BOUND: Duration = Duration::from_secs(10);
@@ -63,6 +65,39 @@ async fn editing_the_gateways_own_header_is_a_bad_verdict() {
 async fn floods_end_at_their_limits() {
     assert!(matches!(fails_as("edit-flood").await, Failure::BadVerdict(_)));
     assert_eq!(fails_as("host-call-flood").await, Failure::HostCalls);
+    assert_eq!(fails_as("host-byte-flood").await, Failure::HostCalls);
+}
+
+#[tokio::test]
+async fn work_of_the_host_ends_with_its_time() {
+    let mut spec = spec("hostile", "ask-on-forward");
+    (spec.limits.deadline, spec.limits.host_time) = (Duration::from_millis(10), Duration::from_millis(40));
+    let plugin = ENGINE.load(spec).unwrap();
+    let (takes, asked) = (Duration::from_millis(10), Arc::new(AtomicU32::new(0)));
+    let message = Box::new(Slow { takes, asked: Arc::clone(&asked) });
+    assert!(matches!(plugin.on_forward(message, acme()).await, Err(Failure::Deadline)));
+    // It asks 64 times and would have ticks for eleven.
+    let asked = asked.load(Ordering::Relaxed);
+    assert!(asked <= 6, "asked {asked} times");
+}
+
+#[tokio::test]
+async fn failing_again_and_again_ends_in_quarantine_for_that_plugin_alone() {
+    let mut spec = spec("hostile", "trap");
+    spec.limits.quarantine_after = CallLimits::default().quarantine_after;
+    let most = spec.limits.quarantine_after;
+    let plugin = ENGINE.load(spec).unwrap();
+    let mut traps = 0;
+    let quarantined = loop {
+        match ask(&plugin).await {
+            Err(Failure::Trap(_)) => traps += 1,
+            other => break other,
+        }
+        assert!(traps <= most, "never quarantined");
+    };
+    assert_eq!((traps, &quarantined), (most, &Err(Failure::Quarantined)));
+    assert!(!Failure::Quarantined.blames_plugin());
+    assert!(matches!(ask(&access()).await, Ok(Outcome::Continue(_))));
 }
 
 #[tokio::test]
@@ -95,7 +130,7 @@ async fn traps_in_later_phases_take_the_message_with_them() {
     }
     let message = Notes::boxed(&[]);
     assert!(matches!(hostile("trap-on-return").on_return(message, acme()).await, Err(Failure::Trap(_))));
-    let response = std::sync::Arc::new(Response);
+    let response = Arc::new(Response);
     let plugin = hostile("trap-on-response");
     assert!(matches!(plugin.on_response(response, None, acme()).await, Err(Failure::Trap(_))));
 }

@@ -97,6 +97,11 @@ fn limits_beyond_the_engine_or_the_machine_are_refused() {
     let mut greedy = spec("hostile", "ok");
     greedy.limits.memory_bytes = usize::MAX;
     assert!(matches!(ENGINE.load(greedy), Err(LoadError::BadLimits(_))));
+    for instances in [0, 65] {
+        let mut spec = spec("hostile", "ok");
+        spec.limits.instances = Some(instances);
+        assert!(matches!(ENGINE.load(spec), Err(LoadError::BadLimits(_))), "{instances}");
+    }
 
     let many = EngineLimits { instances: u32::MAX, ..EngineLimits::default() };
     assert!(matches!(Engine::new(&many), Err(PolicyError::TooManyInstances { .. })));

@@ -4,8 +4,9 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use forebay_policy::{
     Absence, CallLimits, Capability, Engine, EngineLimits, Failure, Field, HeadEdits, IdentityView, Message, Outcome,
@@ -14,8 +15,12 @@ use forebay_policy::{
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-pub(crate) static ENGINE: LazyLock<Engine> =
-    LazyLock::new(|| Engine::new(&EngineLimits { instances: 64, ..EngineLimits::default() }).expect("an engine"));
+/// The pool of the shared engine.
+const INSTANCES: u32 = 64;
+
+pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
+    Engine::new(&EngineLimits { instances: INSTANCES, ..EngineLimits::default() }).expect("an engine")
+});
 
 /// The bytes of a built component.
 pub(crate) fn component(name: &str) -> Vec<u8> {
@@ -24,14 +29,14 @@ pub(crate) fn component(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask assets`", path.display()))
 }
 
-/// A plugin with every grant and the default limits.
+/// A plugin with every grant and the default limits, but for those by which tests that share it would meet.
 pub(crate) fn spec(name: &str, config: &str) -> PluginSpec {
     PluginSpec {
         name: name.to_owned(),
         wasm: component(name),
         config: config.to_owned(),
         grants: BTreeSet::from(Capability::ALL),
-        limits: CallLimits::default(),
+        limits: CallLimits { quarantine_after: 0, ..CallLimits::default() },
     }
 }
 
@@ -54,6 +59,7 @@ fn load_within(name: &str, config: &str, deadline: Duration) -> Plugin {
     let load = || {
         let mut spec = spec(name, config);
         spec.limits.deadline = deadline;
+        spec.limits.instances = Some(INSTANCES);
         ENGINE.load(spec).unwrap_or_else(|error| panic!("{name}: {error}"))
     };
     loaded.entry(key).or_insert_with(load).clone()
@@ -143,6 +149,36 @@ pub(crate) fn acme() -> Arc<Identity> {
 pub(crate) fn request_by(identity: Arc<Identity>) -> RequestCall {
     let request = Request { model: Some("minilm"), headers: BTreeMap::from([("x-a", "1")]) };
     RequestCall { request: Arc::new(request), identity }
+}
+
+/// A message that takes its time to say that it has no field, and counts how often it did.
+pub(crate) struct Slow {
+    pub(crate) takes: Duration,
+    pub(crate) asked: Arc<AtomicU32>,
+}
+
+impl Message for Slow {
+    fn model(&self) -> Option<&str> {
+        None
+    }
+    fn has(&self, _: &Field) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let until = Instant::now() + self.takes;
+        while Instant::now() < until {}
+        false
+    }
+    fn seal(&mut self, _: &Field, _: &str) -> Result<(), SealFailure> {
+        Err(SealFailure::Unsupported)
+    }
+    fn open(&mut self, _: &Field, _: &str) -> Result<(), SealFailure> {
+        Err(SealFailure::Unsupported)
+    }
+    fn expect_sealed(&mut self, _: &str, _: &str) -> Result<(), SealFailure> {
+        Err(SealFailure::Unsupported)
+    }
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
+        self
+    }
 }
 
 /// Calls `on-request` for a request of acme.

@@ -1,0 +1,170 @@
+//! Quarantine: a plugin that fails again and again is left alone for a while.
+//!
+//! Requests are refused either way; what it saves is the time that a node would spend on calls that fail. A
+//! pure function of what happened and of the time that it is told.
+
+use std::time::{Duration, Instant};
+
+/// The first quarantine. Each one that ends in another failure is followed by one twice as long.
+const FIRST: Duration = Duration::from_secs(1);
+/// No quarantine is longer.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// How a call ended, as far as its plugin is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With a verdict.
+    Well,
+    /// With a failure that the plugin is to blame for.
+    Badly,
+    /// It was given up, or failed for another reason: it says nothing.
+    Unknown,
+}
+
+/// What a call was let through as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    Call,
+    /// The one call after a quarantine that decides whether there is another.
+    Probe,
+}
+
+/// The breaker of one plugin.
+#[derive(Debug)]
+pub(crate) struct Breaker {
+    /// How many failures in a row open it; 0: none do.
+    after: u32,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Closed { failures: u32 },
+    Open { until: Instant, wait: Duration },
+    Probing { wait: Duration },
+}
+
+impl Breaker {
+    pub(crate) fn new(after: u32) -> Self {
+        Self { after, state: State::Closed { failures: 0 } }
+    }
+
+    /// Whether a call may begin. Whoever gets a pass says with [`Breaker::ended`] how the call ended.
+    pub(crate) fn admit(&mut self, now: Instant) -> Option<Pass> {
+        match self.state {
+            State::Closed { .. } => Some(Pass::Call),
+            State::Open { until, wait } if now >= until => {
+                self.state = State::Probing { wait };
+                Some(Pass::Probe)
+            }
+            State::Open { .. } | State::Probing { .. } => None,
+        }
+    }
+
+    /// Notes how a call ended. Calls that began before a quarantine do not change it.
+    pub(crate) fn ended(&mut self, pass: Pass, end: End, now: Instant) {
+        let open = |wait: Duration| State::Open { until: now + wait, wait };
+        match (&mut self.state, pass, end) {
+            (State::Closed { failures }, _, End::Well) => *failures = 0,
+            (State::Closed { failures }, _, End::Badly) => {
+                *failures = failures.saturating_add(1);
+                if self.after > 0 && *failures >= self.after {
+                    self.state = open(FIRST);
+                }
+            }
+            (State::Probing { .. }, Pass::Probe, End::Well) => self.state = State::Closed { failures: 0 },
+            (State::Probing { wait }, Pass::Probe, End::Badly) => {
+                self.state = open(wait.saturating_mul(2).min(LONGEST));
+            }
+            // The next call is the probe instead.
+            (State::Probing { wait }, Pass::Probe, End::Unknown) => {
+                self.state = State::Open { until: now, wait: *wait };
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    /// A breaker that two failures opened at the returned time.
+    fn open() -> (Breaker, Instant) {
+        let (mut breaker, now) = (Breaker::new(2), Instant::now());
+        for _ in 0..2 {
+            let pass = breaker.admit(now).unwrap();
+            breaker.ended(pass, End::Badly, now);
+        }
+        (breaker, now)
+    }
+
+    #[test]
+    fn only_failures_in_a_row_open_it() {
+        let (mut breaker, now) = (Breaker::new(2), Instant::now());
+        for end in [End::Badly, End::Well, End::Badly, End::Well, End::Badly, End::Unknown] {
+            assert_eq!(breaker.admit(now), Some(Pass::Call));
+            breaker.ended(Pass::Call, end, now);
+        }
+        breaker.ended(Pass::Call, End::Badly, now);
+        assert_eq!(breaker.admit(now), None);
+    }
+
+    #[test]
+    fn one_probe_passes_after_the_time_and_its_success_closes() {
+        let (mut breaker, start) = open();
+        assert_eq!(breaker.admit(start + FIRST - Duration::from_nanos(1)), None);
+        assert_eq!(breaker.admit(start + FIRST), Some(Pass::Probe));
+        assert_eq!(breaker.admit(start + seconds(100)), None);
+        breaker.ended(Pass::Probe, End::Well, start + FIRST);
+        assert_eq!(breaker.admit(start + FIRST), Some(Pass::Call));
+        // It counts from the beginning again.
+        breaker.ended(Pass::Call, End::Badly, start + FIRST);
+        assert_eq!(breaker.admit(start + FIRST), Some(Pass::Call));
+    }
+
+    #[test]
+    fn each_failed_probe_doubles_the_time_up_to_its_bound() {
+        let (mut breaker, mut now) = open();
+        for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
+            assert_eq!(breaker.admit(now + seconds(wait) - Duration::from_nanos(1)), None, "{wait}");
+            now += seconds(wait);
+            assert_eq!(breaker.admit(now), Some(Pass::Probe), "{wait}");
+            breaker.ended(Pass::Probe, End::Badly, now);
+        }
+    }
+
+    #[test]
+    fn a_probe_that_says_nothing_is_followed_by_another() {
+        let (mut breaker, start) = open();
+        let now = start + FIRST;
+        assert_eq!(breaker.admit(now), Some(Pass::Probe));
+        breaker.ended(Pass::Probe, End::Unknown, now);
+        assert_eq!(breaker.admit(now), Some(Pass::Probe));
+    }
+
+    #[test]
+    fn calls_from_before_do_not_decide_for_the_probe() {
+        let (mut breaker, start) = open();
+        breaker.ended(Pass::Call, End::Well, start);
+        assert_eq!(breaker.admit(start), None);
+        assert_eq!(breaker.admit(start + FIRST), Some(Pass::Probe));
+        breaker.ended(Pass::Call, End::Well, start + FIRST);
+        breaker.ended(Pass::Call, End::Badly, start + FIRST);
+        assert_eq!(breaker.admit(start + FIRST), None);
+        breaker.ended(Pass::Probe, End::Well, start + FIRST);
+        assert_eq!(breaker.admit(start + FIRST), Some(Pass::Call));
+    }
+
+    #[test]
+    fn zero_never_opens() {
+        let (mut breaker, now) = (Breaker::new(0), Instant::now());
+        (0..1_000).for_each(|_| breaker.ended(Pass::Call, End::Badly, now));
+        assert_eq!(breaker.admit(now), Some(Pass::Call));
+    }
+}

@@ -1,0 +1,104 @@
+//! The gate before a plugin's calls, so that one plugin takes neither all instances nor, when it only fails,
+//! the node's time.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use crate::breaker::{Breaker, End, Pass};
+use crate::error::Failure;
+
+/// Counts a plugin's calls in flight and remembers how its last ones ended.
+pub(crate) struct Gate {
+    most: u32,
+    in_flight: AtomicU32,
+    breaker: Mutex<Breaker>,
+}
+
+impl Gate {
+    /// A gate for `most` calls at once, which closes after that many failures in a row.
+    pub(crate) fn new(most: u32, failures: u32) -> Self {
+        Self { most, in_flight: AtomicU32::new(0), breaker: Mutex::new(Breaker::new(failures)) }
+    }
+
+    /// Lets one call in.
+    ///
+    /// # Errors
+    /// `PoolExhausted` when the plugin has as many calls in flight as it may; `Quarantined`.
+    pub(crate) fn enter(&self) -> Result<Entered<'_>, Failure> {
+        let slot = self.slot().ok_or(Failure::PoolExhausted)?;
+        let pass = self.breaker.lock().admit(Instant::now()).ok_or(Failure::Quarantined)?;
+        Ok(Entered { slot, pass, end: End::Unknown })
+    }
+
+    fn slot(&self) -> Option<Slot<'_>> {
+        let taken = |count: u32| (count < self.most).then_some(count + 1);
+        self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).ok().map(|_| Slot(self))
+    }
+}
+
+/// One of the calls that may be in flight.
+struct Slot<'g>(&'g Gate);
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A call that was let in. Leaves when dropped, since the future of a call may be dropped at any time.
+pub(crate) struct Entered<'g> {
+    slot: Slot<'g>,
+    pass: Pass,
+    end: End,
+}
+
+impl Entered<'_> {
+    /// Says how the call ended. A call that nobody says it of was given up.
+    pub(crate) fn ended<T>(mut self, result: &Result<T, Failure>) {
+        self.end = match result {
+            Ok(_) => End::Well,
+            Err(failure) if failure.blames_plugin() => End::Badly,
+            Err(_) => End::Unknown,
+        };
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.slot.0.breaker.lock().ended(self.pass, self.end, Instant::now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const BAD: Result<(), Failure> = Err(Failure::Deadline);
+
+    #[test]
+    fn calls_in_flight_are_bounded_and_leave_when_dropped() {
+        let gate = Gate::new(2, 20);
+        let (first, second) = (gate.enter().unwrap(), gate.enter().unwrap());
+        assert_eq!(gate.enter().err(), Some(Failure::PoolExhausted));
+        drop(first);
+        let third = gate.enter().unwrap();
+        assert_eq!(gate.enter().err(), Some(Failure::PoolExhausted));
+        second.ended(&Ok(()));
+        third.ended(&BAD);
+        assert_eq!(gate.in_flight.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn failures_that_blame_the_plugin_close_it() {
+        let gate = Gate::new(1, 2);
+        gate.enter().unwrap().ended(&BAD);
+        gate.enter().unwrap().ended(&Err::<(), _>(Failure::PoolExhausted));
+        drop(gate.enter().unwrap());
+        gate.enter().unwrap().ended(&BAD);
+        assert_eq!(gate.enter().err(), Some(Failure::Quarantined));
+        assert_eq!(gate.in_flight.load(Ordering::Relaxed), 0);
+    }
+}
