@@ -140,18 +140,20 @@ impl Exchange {
         if let Some(route) = self.end.as_ref().and_then(|end| end.route.as_ref()) {
             head.headers.extend(route.config.response_headers.clone());
         }
-        let mut set = |name: HeaderName, value: &str| {
-            if let Ok(value) = HeaderValue::try_from(value) {
+        let mut set = |name: HeaderName, value: &str, unique: bool| {
+            if let Ok(mut value) = HeaderValue::try_from(value) {
+                // HTTP/2 then keeps it out of the table of values seen (RFC 7541, section 6.2.3): it never comes again.
+                value.set_sensitive(unique);
                 head.headers.insert(name, value);
             }
         };
-        set(SERVER_TIMING, &self.clock.header(now, self.region_timing.as_deref()));
-        set(REQUEST_ID, self.trace.id());
+        set(SERVER_TIMING, &self.clock.header(now, self.region_timing.as_deref()), true);
+        set(REQUEST_ID, self.trace.id(), true);
         if let Some(member) = &self.cache_status {
-            set(CACHE_STATUS, &format!("{pop}; {member}"));
+            set(CACHE_STATUS, &format!("{pop}; {member}"), false);
         }
         if let Some(region) = self.trail.region.as_deref() {
-            set(REGION, region);
+            set(REGION, region, false);
         }
         let Some(mut end) = self.end.take() else {
             return Response::from_parts(head, body);

@@ -138,7 +138,7 @@ pub(crate) fn write_page() -> Result<()> {
         let outcome: Outcome = serde_json::from_slice(&bytes)?;
         write!(page, "\n## {}\n\n{}\n\n{}\n\n", suite.name(), explanation(*suite), outcome.table())?;
         let Outcome { rounds, seconds, concurrency, machine, note, .. } = &outcome;
-        let note = note.as_ref().map_or_else(String::new, |note| format!(" {note}."));
+        let note = note.as_ref().map_or_else(String::new, |note| format!(" {}.", note.trim_end_matches('.')));
         writeln!(page, "{rounds} rounds of {seconds} s, {concurrency} requests at once. {machine}.{note}")?;
     }
     let path = Workspace::locate()?.root().join("docs/benchmarks.md");
