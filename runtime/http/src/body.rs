@@ -8,6 +8,7 @@ mod collect;
 mod error;
 mod finish;
 mod limited;
+mod received;
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -25,6 +26,7 @@ pub use error::BodyError;
 pub use finish::Finish;
 use finish::Hook;
 use limited::Limited;
+use received::Received;
 
 /// The body of a request or a response.
 #[derive(Debug, Default)]
@@ -38,7 +40,7 @@ enum Kind {
     #[default]
     Empty,
     Full(Bytes),
-    Incoming(Incoming),
+    Received(Received),
     Channel(channel::Receiver),
     Boxed(UnsyncBoxBody<Bytes, BodyError>),
 }
@@ -85,6 +87,13 @@ impl Body {
         }
     }
 
+    /// The body of a request: over HTTP/2 the rest of one that nobody reads is read for a moment, lest its response be
+    /// lost.
+    pub(crate) fn of_request(incoming: Incoming, http2: bool) -> Self {
+        let received = if http2 { Received::lingering(incoming) } else { Received::new(incoming) };
+        Kind::Received(received).into()
+    }
+
     /// Calls `call` once when the body is done with: sent to its end, broken, or abandoned by its reader. A second
     /// hook is called after the first.
     #[must_use]
@@ -123,7 +132,7 @@ impl Body {
                 self.kind = Kind::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Kind::Incoming(incoming) => Pin::new(incoming).poll_frame(cx).map_err(BodyError::from),
+            Kind::Received(received) => received.poll_frame(cx).map_err(BodyError::from),
             Kind::Channel(receiver) => receiver.poll_frame(cx),
             Kind::Boxed(boxed) => Pin::new(boxed).poll_frame(cx),
         }
@@ -166,7 +175,7 @@ impl HttpBody for Body {
         match &self.kind {
             Kind::Empty => true,
             Kind::Full(_) | Kind::Channel(_) => false,
-            Kind::Incoming(incoming) => incoming.is_end_stream(),
+            Kind::Received(received) => received.is_end_stream(),
             Kind::Boxed(boxed) => boxed.is_end_stream(),
         }
     }
@@ -176,7 +185,7 @@ impl HttpBody for Body {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Channel(_) => SizeHint::default(),
-            Kind::Incoming(incoming) => incoming.size_hint(),
+            Kind::Received(received) => received.size_hint(),
             Kind::Boxed(boxed) => boxed.size_hint(),
         }
     }
@@ -190,7 +199,7 @@ impl From<Kind> for Body {
 
 impl From<Incoming> for Body {
     fn from(incoming: Incoming) -> Self {
-        Kind::Incoming(incoming).into()
+        Kind::Received(Received::new(incoming)).into()
     }
 }
 

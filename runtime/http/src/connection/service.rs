@@ -40,7 +40,7 @@ impl<H: Handler> Service<H> {
             let http2 = request.version() == Version::HTTP_2;
             let in_flight = inner.activity.begin(http2);
             let head = request.method() == Method::HEAD;
-            let response = inner.respond(request.map(Body::from)).await;
+            let response = inner.respond(request.map(|incoming| Body::of_request(incoming, http2))).await;
             let bodyless = head || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
             Ok(response.map(|body| Outgoing::new(body, in_flight, http2, bodyless)))
         }

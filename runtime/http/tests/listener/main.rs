@@ -1,6 +1,7 @@
 //! The listener over real sockets: protocols, limits, misbehaving peers and the drain.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod early;
 mod harness;
 mod window;
 
