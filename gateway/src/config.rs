@@ -313,6 +313,8 @@ mod tests {
             address = "0.0.0.0:9901"
             [limits]
             requests = 0
+            body_bytes = 2000
+            buffered_bytes = 1000
             [[issuers]]
             issuer = "me"
             algorithms = ["HS256"]
@@ -335,6 +337,7 @@ mod tests {
             "listen",
             "admin.address",
             "limits.requests",
+            "limits.body_bytes",
             "issuers[0].audiences",
             "issuers[0].algorithms[0]",
             "HS256",

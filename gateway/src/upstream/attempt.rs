@@ -130,10 +130,11 @@ pub(super) async fn attempt(
         let _at_region = region.enter();
         region.client.fetch(request, answer_max_bytes, left).await
     };
+    let early = until < call.deadline;
     match fetched {
         Ok((head, body)) if head.status.is_success() => read(region, message, &head, body, started.elapsed()),
-        Ok((head, body)) => Err(refused(region, &head, &body)),
-        Err(error) => Err(missed(region, call, &error, until < call.deadline)),
+        Ok((head, body)) => Err(refused(region, &head, &body, early)),
+        Err(error) => Err(missed(region, call, &error, early)),
     }
 }
 
@@ -175,8 +176,9 @@ struct RegionProblem {
     detail: String,
 }
 
-/// A region's refusal: the caller's fault is told on, the region's own is tried elsewhere.
-fn refused(region: &Region, head: &Parts, body: &Bytes) -> Miss {
+/// A region's refusal: the caller's fault is told on, the region's own is tried elsewhere. `early`: the request's deadline
+/// is later than what the region was given.
+fn refused(region: &Region, head: &Parts, body: &Bytes, early: bool) -> Miss {
     let problem: RegionProblem = serde_json::from_slice(body).unwrap_or_default();
     let kind = problem.r#type.rsplit('/').next().and_then(ProblemType::from_slug);
     let detail: String = problem.detail.chars().take(DETAIL_CHARS).collect();
@@ -187,6 +189,10 @@ fn refused(region: &Region, head: &Parts, body: &Bytes) -> Miss {
             let after = number(&head.headers, RETRY_AFTER.as_str()).and_then(|s| u64::try_from(s).ok()).unwrap_or(1);
             let refusal = Refusal::new(kind, "every region that may answer is busy").because(cause);
             Miss::Elsewhere(Fault::Full, refusal.retry_after(Duration::from_secs(after)))
+        }
+        // It was told of its own time alone; the request has more.
+        (StatusCode::GATEWAY_TIMEOUT, _) if early => {
+            Miss::Elsewhere(Fault::Slow, Refusal::deadline("forward").because(cause))
         }
         (StatusCode::GATEWAY_TIMEOUT, _) => Miss::Final(Refusal::deadline("forward").because(cause)),
         // Clients send no sealed fields, so what does not open there was sealed here under another key.

@@ -25,8 +25,11 @@ impl<'a> Check<'a> {
     /// Adds a mistake at a key path such as `routes[2].regions[0]`. A key that the file leaves out is placed at the
     /// nearest table around it. Messages must not contain values that may be secret.
     pub fn mistake(&mut self, path: impl AsRef<str>, message: impl Display, hint: impl Into<Option<String>>) {
-        if self.mistakes.len() < MAX_MISTAKES {
-            self.mistakes.push(Mistake::at_path(self.source, path.as_ref(), message.to_string(), hint.into()));
+        let (path, message) = (path.as_ref(), message.to_string());
+        // A default that several tables share may be checked for each of them.
+        let told = self.mistakes.iter().any(|known| known.path == path && known.message == message);
+        if !told && self.mistakes.len() < MAX_MISTAKES {
+            self.mistakes.push(Mistake::at_path(self.source, path, message, hint.into()));
         }
     }
 

@@ -296,6 +296,22 @@ fn a_region_that_hangs_is_left_for_another() {
 }
 
 #[test]
+fn a_region_whose_share_of_the_time_is_over_is_left_for_another() {
+    run(async {
+        let place = Place::new();
+        let good = RegionFile::new("good", "eu").start(&place).await;
+        let late = r#"{"type":"https://forebay.dev/problems/deadline-exceeded","detail":"late"}"#;
+        let slow = FakeRegion::start("eu", Behaviour::Answers(504, late.into())).await;
+        let file = GatewayFile::new().region("slow", &slow.url(), "eu").far_region("good", &good.url(), "eu");
+        let both = file.route("infer", "", PUBLIC).start(&place).await;
+        assert_eq!(ask(&both, 0.5).await.ok().region(), "good");
+
+        let alone = GatewayFile::new().region("slow", &slow.url(), "eu").route("infer", "", PUBLIC).start(&place).await;
+        ask(&alone, 0.5).await.refused(504, "deadline-exceeded");
+    });
+}
+
+#[test]
 fn a_region_is_told_the_trace_and_the_time_left_and_no_token() {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
     run(async {

@@ -46,11 +46,19 @@ impl Reader<'_> {
                 None => self.millis("limits.request_ms", file.limits.request_ms),
             },
             body_bytes: match route.body_bytes {
-                Some(own) => self.nonzero(&format!("{at}.body_bytes"), own),
-                None => self.nonzero("limits.body_bytes", file.limits.body_bytes),
+                Some(own) => self.body_bytes(&format!("{at}.body_bytes"), own, &file.limits),
+                None => self.body_bytes("limits.body_bytes", file.limits.body_bytes, &file.limits),
             },
             response_headers: self.headers(at, &route.response_headers),
         })
+    }
+
+    /// A body that is larger than the room for all of them would never be taken.
+    fn body_bytes(&mut self, at: &str, bytes: usize, limits: &file::Limits) -> usize {
+        if bytes > limits.buffered_bytes {
+            self.check.mistake(at, "is more than `limits.buffered_bytes`, the room for all bodies", None);
+        }
+        self.nonzero(at, bytes)
     }
 
     pub(super) fn access(&mut self, at: &str, route: &file::Route) {
