@@ -11,6 +11,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::node::State;
+use plugins::PluginStatus;
+
+mod plugins;
+mod record;
+mod revocations;
 
 const JSON: &str = "application/json";
 const PROMETHEUS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -18,14 +23,6 @@ const PROMETHEUS: &str = "application/openmetrics-text; version=1.0.0; charset=u
 /// The admin API of a node.
 pub struct Admin {
     state: Arc<State>,
-}
-
-#[derive(Serialize)]
-struct PluginStatus {
-    name: String,
-    digest: String,
-    imports: Vec<String>,
-    keys: Vec<String>,
 }
 
 impl Admin {
@@ -52,7 +49,7 @@ impl Admin {
             .iter()
             .filter(|route| match &route.config.target {
                 crate::config::Target::Inference(target) => !edge.regions.any_up(target),
-                crate::config::Target::Origin(_) => false,
+                crate::config::Target::Origin(_) | crate::config::Target::Function(_) => false,
             })
             .map(|route| route.config.name.as_str())
             .collect();
@@ -77,18 +74,28 @@ impl Admin {
             "routes": routes,
             "regions": regions,
             "plugins": self.plugins(),
+            "artefacts": self.artefacts(),
             "cache": { "entries": entries, "bytes": bytes },
         }))
     }
 
+    fn artefacts(&self) -> Option<serde_json::Value> {
+        self.state.artefacts().map(|did| {
+            json!({ "hits": did.hits, "misses": did.misses, "rejected": did.rejected, "stored": did.stored })
+        })
+    }
+
     fn plugins(&self) -> Vec<PluginStatus> {
-        let describe = |policy: &Arc<crate::policy::Policy>| PluginStatus {
-            name: policy.plugin.name().to_owned(),
-            digest: policy.plugin.digest().to_owned(),
-            imports: policy.plugin.imports().iter().map(ToString::to_string).collect(),
-            keys: policy.keys.iter().cloned().collect(),
-        };
-        self.state.edge().policies.iter().map(describe).collect()
+        self.state.edge().policies.iter().map(|policy| PluginStatus::of(policy)).collect()
+    }
+
+    /// The metrics, with what plugins and listeners count for themselves.
+    fn metrics(&self) -> Response<ResponseBody> {
+        let edge = self.state.edge();
+        for policy in &edge.policies {
+            edge.metrics.memo(policy.plugin.name(), policy.plugin.memo_stats());
+        }
+        respond(StatusCode::OK, PROMETHEUS, edge.metrics.text(&self.state.listener_counts()))
     }
 
     fn regions(&self) -> Response<ResponseBody> {
@@ -113,6 +120,18 @@ impl Admin {
 impl Handler for Admin {
     async fn handle(&self, _: &Arc<ConnectionInfo>, request: Request<RequestBody>) -> Response<ResponseBody> {
         let path = request.uri().path();
+        if path == revocations::PATH {
+            return match refuse_browsers(&request) {
+                Ok(()) => revocations::answer(&self.state.edge().identities, request).await,
+                Err(problem) => problem.into_response(),
+            };
+        }
+        if let Some((name, act)) = plugins::act_of(path) {
+            return match plugins::Head::of(&request) {
+                Ok(head) => plugins::answer(&self.state, name, act, &head).await,
+                Err(problem) => problem.into_response(),
+            };
+        }
         let wanted = match path {
             "/healthz" | "/readyz" | "/metrics" | "/v1/status" | "/v1/regions" | "/v1/plugins" => Method::GET,
             "/v1/drain" | "/v1/reload" => Method::POST,
@@ -129,9 +148,7 @@ impl Handler for Admin {
         match path {
             "/healthz" => self.health(),
             "/readyz" => self.ready(),
-            "/metrics" => {
-                respond(StatusCode::OK, PROMETHEUS, self.state.edge().metrics.text(&self.state.listener_counts()))
-            }
+            "/metrics" => self.metrics(),
             "/v1/status" => self.status(),
             "/v1/regions" => self.regions(),
             "/v1/plugins" => json_response(&self.plugins()),
@@ -154,6 +171,7 @@ fn refuse_browsers(request: &Request<RequestBody>) -> Result<(), Problem> {
     }
     Ok(())
 }
+
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<ResponseBody> {
     respond(status, "text/plain; charset=utf-8", body)

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod admin;
 mod check;
 pub(crate) mod key;
+mod plugin;
 mod region;
 mod serve;
 mod signals;
@@ -51,6 +52,9 @@ enum Command {
     /// Make a sealing key, or show a tenant's derived key as a JWK.
     #[command(subcommand)]
     Key(key::Command),
+    /// Write, build, check, try and measure policy plugins.
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// Show what a running gateway node sees.
     Status(admin::Options),
     /// Tell a running gateway node to finish its requests and end.
@@ -77,6 +81,7 @@ pub fn run() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Token(options) => token::run(&options),
         Command::Key(command) => key::run(&command),
+        Command::Plugin(command) => plugin::run(&command),
         Command::Status(options) => admin::status(&options),
         Command::Drain(options) => admin::post(&options, "v1/drain"),
         Command::Reload(options) => admin::post(&options, "v1/reload"),

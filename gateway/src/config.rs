@@ -4,7 +4,8 @@
 //! no zero limit and no unreadable combination; every mistake of a file is reported at once with its key path.
 //!
 //! Reload: everything may change on SIGHUP except addresses, the listener's limits, `cache.memory_bytes`,
-//! `limits.requests`, `limits.buffered_bytes`, `policy.instances` and `telemetry`, which are read at start only.
+//! `limits.requests`, `limits.buffered_bytes`, `tokens.revocations`, `tokens.proofs`, `policy.instances`, `policy.function_instances`, `policy.tenants`, `policy.state_dir`, `policy.artefact_bytes` and `telemetry`,
+//! which are read at start only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -13,14 +14,16 @@ use std::time::Duration;
 
 use forebay_config::Mistakes;
 use forebay_policy::Capability;
+use forebay_wasi_http::{Grant, Origin};
 use http::{HeaderMap, Method};
 use jsonwebtoken::Algorithm;
+use semver::Version;
 use url::Url;
 
 mod check;
 pub mod file;
 
-pub use file::LogFormat;
+pub use file::{Dpop as DpopMode, LogFormat};
 
 /// A checked configuration.
 #[derive(Debug, Clone)]
@@ -32,10 +35,16 @@ pub struct Config {
     pub(crate) cache_memory_bytes: u64,
     pub(crate) telemetry: Telemetry,
     pub(crate) policy_instances: u32,
+    pub(crate) function_instances: u32,
+    pub(crate) policy_tenants: usize,
+    pub(crate) policy_state: Option<PolicyState>,
+    pub(crate) signers: Vec<PathBuf>,
     pub(crate) balance: Balance,
+    pub(crate) tokens: Tokens,
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) keys: BTreeMap<String, PathBuf>,
     pub(crate) plugins: Vec<Plugin>,
+    pub(crate) functions: Vec<Function>,
     pub(crate) regions: Vec<Region>,
     pub(crate) routes: Vec<Route>,
 }
@@ -93,6 +102,19 @@ pub struct Pop {
 pub struct Listen {
     pub(crate) address: SocketAddr,
     pub(crate) certificate: Certificate,
+    /// How clients show certificates; none: they are not asked.
+    pub(crate) clients: Option<Clients>,
+    /// Normalised authorities by which clients know this node.
+    pub(crate) origins: Vec<String>,
+}
+
+/// How clients show certificates.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// PEM roots.
+    pub(crate) ca: PathBuf,
+    /// Nobody is let in without one.
+    pub(crate) required: bool,
 }
 
 /// Where the front door's certificate comes from.
@@ -142,6 +164,22 @@ pub struct Balance {
     pub(crate) latency_decay: Duration,
 }
 
+/// What the tokens of all issuers share.
+#[derive(Debug, Clone)]
+pub struct Tokens {
+    pub(crate) revocations_file: Option<PathBuf>,
+    pub(crate) revocations: usize,
+    pub(crate) proofs: usize,
+}
+
+/// How the tokens of an issuer are proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proofs {
+    pub(crate) mode: DpopMode,
+    pub(crate) window_s: u64,
+    pub(crate) nonce: bool,
+}
+
 /// Who may sign tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Issuer {
@@ -152,6 +190,7 @@ pub struct Issuer {
     pub(crate) leeway: Duration,
     pub(crate) tenant_claim: String,
     pub(crate) tenant_prefix: String,
+    pub(crate) proofs: Proofs,
 }
 
 /// Where an issuer's public keys come from.
@@ -167,21 +206,111 @@ pub enum JwksSource {
         ca: Option<PathBuf>,
         /// Time between two fetches.
         refresh: Duration,
+        /// How long keys are believed after the last fetch that succeeded.
+        stale: Duration,
     },
 }
 
+/// What a node keeps about plugins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyState {
+    pub(crate) folder: PathBuf,
+    pub(crate) artefact_bytes: u64,
+}
+
+/// What a component must be, whatever it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trust {
+    pub(crate) sha256: Option<[u8; 32]>,
+    pub(crate) version: Option<Version>,
+    pub(crate) signed_name: String,
+    pub(crate) allow_downgrade: bool,
+}
+
 /// A policy component and what it may do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plugin {
     pub(crate) name: String,
     pub(crate) component: PathBuf,
+    pub(crate) trust: Trust,
     pub(crate) grants: BTreeSet<Capability>,
     pub(crate) keys: BTreeSet<String>,
+    /// Counters and token buckets.
+    pub(crate) counters: usize,
+    pub(crate) store: Quota,
+    pub(crate) outbound: Outbound,
+    /// Models that it may ask.
+    pub(crate) models: BTreeSet<String>,
+    /// Legal areas that it may ask them in; empty: no rule of its own.
+    pub(crate) jurisdictions: Vec<String>,
     pub(crate) config: String,
     pub(crate) deadline: Option<Duration>,
     pub(crate) memory_bytes: Option<usize>,
+    pub(crate) memo_bytes: Option<usize>,
     pub(crate) instances: Option<u32>,
     pub(crate) quarantine_after: Option<u32>,
+    pub(crate) shadow: Option<Shadow>,
+}
+
+impl Plugin {
+    /// What the configuration would say of the candidate in the plugin's place.
+    pub(crate) fn candidate(&self, shadow: &Shadow) -> Self {
+        Self {
+            component: shadow.component.clone(),
+            trust: shadow.trust.clone(),
+            config: shadow.config.clone(),
+            shadow: None,
+            ..self.clone()
+        }
+    }
+}
+
+/// A candidate for a plugin's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shadow {
+    pub(crate) component: PathBuf,
+    pub(crate) trust: Trust,
+    pub(crate) config: String,
+    /// How many of a hundred calls are compared.
+    pub(crate) percent: u8,
+}
+
+/// What a plugin may keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Entries.
+    pub(crate) entries: usize,
+    /// Bytes of keys and values.
+    pub(crate) bytes: usize,
+}
+
+/// Where a plugin may send requests, and how much they may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outbound {
+    /// Scheme, host and port of each.
+    pub(crate) origins: Vec<Url>,
+    /// For one request and its answer.
+    pub(crate) time: Duration,
+    pub(crate) answer_bytes: usize,
+    /// At once.
+    pub(crate) calls: usize,
+    /// PEM roots; absent: the public web's.
+    pub(crate) ca: Option<PathBuf>,
+}
+
+/// A component for `wasi:http` and what it may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    pub(crate) name: String,
+    pub(crate) component: PathBuf,
+    pub(crate) grants: BTreeSet<Grant>,
+    pub(crate) origins: Vec<Origin>,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) lifetime: Option<Duration>,
+    pub(crate) memory_bytes: Option<usize>,
+    pub(crate) body_bytes: Option<usize>,
+    pub(crate) instances: Option<u32>,
 }
 
 /// A regional node.
@@ -206,6 +335,8 @@ pub struct Route {
     /// Anybody may use it: no plugin needs to guard it.
     pub(crate) public: bool,
     pub(crate) target: Target,
+    /// Names of functions in front of the target.
+    pub(crate) middleware: Vec<String>,
     pub(crate) request: Duration,
     pub(crate) body_bytes: usize,
     pub(crate) response_headers: HeaderMap,
@@ -218,6 +349,8 @@ pub enum Target {
     Inference(InferenceTarget),
     /// Anything else, passed to one HTTP origin.
     Origin(OriginTarget),
+    /// Anything else, answered by a function.
+    Function(FunctionTarget),
 }
 
 /// Which models and regions a route may use.
@@ -234,6 +367,15 @@ pub struct InferenceTarget {
 pub struct OriginTarget {
     pub(crate) url: Url,
     pub(crate) forward_authorization: bool,
+}
+
+/// A function in an origin's place.
+#[derive(Debug, Clone)]
+pub struct FunctionTarget {
+    pub(crate) name: String,
+    pub(crate) forward_authorization: bool,
+    /// It may ask others, of which nobody knows where they are.
+    pub(crate) reaches_out: bool,
 }
 
 /// What a route stores.

@@ -4,16 +4,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use forebay_policy::{CallLimits, Engine, Phase, PluginSpec};
+use forebay_policy::{Engine, Phase};
 use forebay_seal::Keyring;
 use tokio::task::JoinSet;
 
 use crate::admit::Admission;
 use crate::cache::AnswerCache;
-use crate::config::{self, Config, Limits, Pop, Target};
+use crate::config::{Config, Limits, Pop, Target};
 use crate::error::StartError;
+use crate::function::{self, Functions, Stack};
 use crate::identity::Identities;
-use crate::policy::{Chain, Policy};
+use crate::policy::lifecycle::{Alarm, Lifecycle};
+use crate::policy::services::Supplies;
+use crate::policy::store::Store;
+use crate::policy::{Chain, Policy, load};
 use crate::route::{Route, RouteTable};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::budget::RetryBudget;
@@ -29,7 +33,9 @@ pub(crate) struct Edge {
     pub(crate) routes: RouteTable,
     pub(crate) identities: Identities,
     pub(crate) policies: Vec<Arc<Policy>>,
-    pub(crate) regions: Regions,
+    functions: Vec<function::Loaded>,
+    pub(crate) regions: Arc<Regions>,
+    keyring: Arc<Keyring>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) cache: Arc<AnswerCache>,
     pub(crate) metrics: Arc<Metrics>,
@@ -39,33 +45,52 @@ pub(crate) struct Edge {
 #[derive(Clone)]
 pub(crate) struct Lasting {
     pub(crate) engine: Engine,
+    pub(crate) functions: Arc<Functions>,
+    pub(crate) store: Store,
     pub(crate) cache: Arc<AnswerCache>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) supplies: Arc<Supplies>,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) lifecycle: Arc<Lifecycle>,
+    pub(crate) alarm: Alarm,
 }
 
 impl Edge {
     /// Builds everything that `config` names: keys, plugins, issuers, regions, routes. Of `before`, the edge of an
-    /// earlier configuration, it keeps what is still the same: regions with their health, issuers with their keys.
+    /// earlier configuration, it keeps what is still the same: regions with their health, issuers with their keys, plugins with what
+    /// they learnt.
     ///
     /// # Errors
     /// Something it names cannot be used; nothing has changed then.
     pub(crate) fn build(config: &Config, lasting: &Lasting, before: Option<&Self>) -> Result<Self, StartError> {
         let keyring = Arc::new(keyring(config)?);
-        let policies = policies(config, lasting)?;
+        let policies = load::policies(config, lasting, before.map_or(&[], |before| before.policies.as_slice()))?;
+        let functions = function::load(config, &lasting.functions, before.map(|before| &*before.functions))?;
         let metrics = &lasting.metrics;
         let regions = regions(config, metrics, before)?;
         Ok(Self {
             pop: config.pop.clone(),
             limits: config.limits.clone(),
-            routes: routes(config, &policies, &keyring, metrics)?,
-            identities: Identities::load(&config.issuers, before.map(|before| &before.identities))?,
+            routes: routes(config, &policies, &functions, &keyring, metrics)?,
+            identities: Identities::load(config, before.map(|before| &before.identities))?,
             policies: policies.into_values().collect(),
-            regions,
+            functions,
+            regions: Arc::new(regions),
+            keyring,
             admission: Arc::clone(&lasting.admission),
             cache: Arc::clone(&lasting.cache),
             metrics: Arc::clone(metrics),
         })
+    }
+
+    /// Lets plugins use the keys and regions of this edge: it begins to serve.
+    pub(crate) fn publish(&self, config: &Config, lasting: &Lasting) {
+        lasting.supplies.publish(config, &self.regions, &self.keyring);
+    }
+
+    /// The plugin of that name, as it serves.
+    pub(crate) fn policy(&self, name: &str) -> Option<Arc<Policy>> {
+        self.policies.iter().find(|policy| policy.plugin.name() == name).cloned()
     }
 
     /// Probes every region and fetches every issuer's keys once, so that the first request finds them judged.
@@ -110,42 +135,6 @@ fn keyring(config: &Config) -> Result<Keyring, StartError> {
     Ok(keyring)
 }
 
-fn policies(config: &Config, lasting: &Lasting) -> Result<HashMap<String, Arc<Policy>>, StartError> {
-    let mut loaded = HashMap::new();
-    for (index, plugin) in config.plugins.iter().enumerate() {
-        loaded.insert(plugin.name.clone(), Arc::new(policy(index, plugin, &lasting.engine)?));
-    }
-    Ok(loaded)
-}
-
-fn policy(index: usize, plugin: &config::Plugin, engine: &Engine) -> Result<Policy, StartError> {
-    let wasm = std::fs::read(&plugin.component).map_err(|error| StartError::File {
-        key: format!("plugins[{index}].component"),
-        path: plugin.component.display().to_string(),
-        reason: error.to_string(),
-    })?;
-    let defaults = CallLimits::default();
-    let limits = CallLimits {
-        deadline: plugin.deadline.unwrap_or(defaults.deadline),
-        memory_bytes: plugin.memory_bytes.unwrap_or(defaults.memory_bytes),
-        instances: plugin.instances,
-        quarantine_after: plugin.quarantine_after.unwrap_or(defaults.quarantine_after),
-        ..defaults
-    };
-    let spec = PluginSpec {
-        name: plugin.name.clone(),
-        wasm,
-        config: plugin.config.clone(),
-        grants: plugin.grants.clone(),
-        limits,
-    };
-    let loaded = engine
-        .load(spec)
-        .map_err(|error| StartError::Plugin { name: plugin.name.clone(), reason: error.to_string() })?;
-    tracing::info!(plugin = loaded.name(), digest = loaded.digest(), imports = ?loaded.imports(), "plugin loaded");
-    Ok(Policy { plugin: loaded, keys: Arc::new(plugin.keys.clone()) })
-}
-
 fn regions(config: &Config, metrics: &Arc<Metrics>, before: Option<&Edge>) -> Result<Regions, StartError> {
     let balance = &config.balance;
     let mut regions = Vec::new();
@@ -164,6 +153,7 @@ fn regions(config: &Config, metrics: &Arc<Metrics>, before: Option<&Edge>) -> Re
 fn routes(
     config: &Config,
     policies: &HashMap<String, Arc<Policy>>,
+    functions: &[function::Loaded],
     keyring: &Arc<Keyring>,
     metrics: &Arc<Metrics>,
 ) -> Result<RouteTable, StartError> {
@@ -171,14 +161,15 @@ fn routes(
     for route in &config.routes {
         let chain = route.policies.iter().filter_map(|name| policies.get(name).cloned()).collect();
         let origin = match &route.target {
-            Target::Origin(target) => Some(Origin::new(target)?),
-            Target::Inference(_) => None,
+            Target::Origin(target) => Some(Arc::new(Origin::new(target)?)),
+            Target::Inference(_) | Target::Function(_) => None,
         };
-        let chain = Chain::new(chain, Arc::clone(keyring), Arc::clone(metrics));
+        let chain = Arc::new(Chain::new(chain, Arc::clone(keyring), Arc::clone(metrics)));
         if !route.public && !chain.has(Phase::Request) {
             return Err(StartError::Unguarded(route.name.clone()));
         }
-        routes.push(Arc::new(Route { metrics: metrics.route(&route.name), config: route.clone(), chain, origin }));
+        let stack = Stack::of(route, functions)?;
+        routes.push(Arc::new(Route { metrics: metrics.route(&route.name), config: route.clone(), chain, origin, stack }));
     }
     Ok(RouteTable::new(routes))
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use forebay_http::{BodyError, Problem, ProblemType, ResponseBody};
 use forebay_oip::OipError;
 use forebay_policy::Answer;
+use forebay_wasi_http::Failure;
 use http::header::ALLOW;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
@@ -59,6 +60,13 @@ impl Refusal {
         self
     }
 
+    /// Adds a field of the response.
+    #[must_use]
+    pub(crate) fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers.push((name, value));
+        self
+    }
+
     /// The path has other methods, `allowed` (RFC 9110, section 15.5.6).
     pub(crate) fn method_not_allowed(allowed: &str) -> Self {
         let mut refusal = Self::new(ProblemType::MethodNotAllowed, format!("this path takes {allowed}"));
@@ -71,6 +79,24 @@ impl Refusal {
         let detail = format!("policy `{plugin}` could not decide about this request");
         let mut refusal = Self::new(ProblemType::PolicyFailed, detail).because(reason);
         refusal.0.plugin = Some(plugin.to_owned());
+        refusal
+    }
+
+    /// A function or a middleware failed: the request is refused, closed, and it is named.
+    pub(crate) fn function_failed(function: &str, failure: &Failure) -> Self {
+        let refusal = match failure {
+            Failure::PoolExhausted => {
+                let detail = format!("function `{function}` has as many requests in work as it may");
+                Self::new(ProblemType::Overloaded, detail).retry_after(Duration::from_secs(1))
+            }
+            Failure::NoAnswer => Self::deadline("forward"),
+            _ => {
+                let detail = format!("function `{function}` could not answer this request");
+                Self::new(ProblemType::PolicyFailed, detail)
+            }
+        };
+        let mut refusal = refusal.because(failure);
+        refusal.0.plugin = Some(function.to_owned());
         refusal
     }
 
@@ -99,9 +125,20 @@ impl Refusal {
         self.0.kind.slug()
     }
 
+    /// Whether it is about who asks.
+    pub(crate) fn is_about_identity(&self) -> bool {
+        use ProblemType::{InvalidToken, KeysUnavailable, MissingCredentials};
+        matches!(self.0.kind, InvalidToken | KeysUnavailable | MissingCredentials)
+    }
+
     /// What only the log may say.
     pub(crate) fn cause(&self) -> Option<&str> {
         self.0.cause.as_deref()
+    }
+
+    /// What a client of a stream that was cut reads in its last event.
+    pub(crate) fn summary(&self) -> serde_json::Value {
+        serde_json::json!({ "type": self.0.kind.uri(), "title": self.0.kind.title(), "detail": self.0.detail })
     }
 
     /// The response: a problem document, or nothing but a head where a plugin wanted it so.
@@ -157,6 +194,23 @@ impl From<BodyError> for Refusal {
     }
 }
 
+/// Why another version of a plugin was not put in the place of the present one.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LifecycleError {
+    /// No plugin of that name serves.
+    #[error("no plugin has this name; `forebay status` lists them")]
+    NoPlugin,
+    /// There is nothing to promote.
+    #[error("the plugin has no candidate: set `shadow` in its entry and reload")]
+    NoCandidate,
+    /// There is nothing to go back to.
+    #[error("no other version of the plugin served well since this node started")]
+    NothingBefore,
+    /// The version does not load.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
 /// What keeps a node from starting, or a reload from being taken.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -177,6 +231,14 @@ pub enum StartError {
     #[error("plugins: `{name}`: {reason}")]
     Plugin {
         /// The plugin's name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// A function or a middleware was refused.
+    #[error("functions: `{name}`: {reason}")]
+    Function {
+        /// Its name.
         name: String,
         /// Why.
         reason: String,

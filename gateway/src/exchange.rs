@@ -11,6 +11,8 @@ use http_body::Body as _;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::Refusal;
+use crate::identity::Verified;
+use crate::identity::challenge::Challenge;
 use crate::route::Route;
 use crate::telemetry::access_log::Line;
 use crate::telemetry::metrics::Metrics;
@@ -21,6 +23,7 @@ use crate::upstream::forward::Trail;
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 const REGION: HeaderName = HeaderName::from_static("forebay-region");
 
 /// One request.
@@ -39,12 +42,17 @@ pub(crate) struct Exchange {
     pub(crate) room: Option<OwnedSemaphorePermit>,
     /// Given back at the end.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
+    challenge: Challenge,
+    /// For the client's next proof.
+    nonce: Option<String>,
     end: Option<End>,
 }
 
 /// The facts that the end needs. Taken out exactly once.
 struct End {
     line: Line,
+    /// Why there is no identity.
+    unidentified: Option<&'static str>,
     route: Option<Arc<Route>>,
     started: Instant,
     metrics: Arc<Metrics>,
@@ -83,7 +91,9 @@ impl Exchange {
             cache_status: None,
             room: None,
             permit: None,
-            end: Some(End { line, route: None, started, metrics: Arc::clone(metrics) }),
+            challenge: Challenge::default(),
+            nonce: None,
+            end: Some(End { line, unidentified: None, route: None, started, metrics: Arc::clone(metrics) }),
         }
     }
 
@@ -107,10 +117,13 @@ impl Exchange {
         }
     }
 
-    /// The tenant that asks.
-    pub(crate) fn tenant(&mut self, name: Option<&str>) {
+    /// Who asks, or why that is not known.
+    pub(crate) fn identified(&mut self, verified: &Verified) {
+        self.challenge = verified.challenge;
+        self.nonce.clone_from(&verified.nonce);
         if let Some(end) = &mut self.end {
-            end.line.tenant = name.map(str::to_owned);
+            end.line.tenant = verified.identity.tenant().map(str::to_owned);
+            end.unidentified = verified.reason();
         }
     }
 
@@ -127,9 +140,12 @@ impl Exchange {
     pub(crate) fn refuse(&mut self, refusal: Refusal) -> Response<ResponseBody> {
         if let Some(end) = &mut self.end {
             end.line.reason = Some(refusal.reason());
-            end.line.cause = refusal.cause().map(str::to_owned);
+            let unidentified = end.unidentified.filter(|_| refusal.is_about_identity());
+            end.line.cause = refusal.cause().or(unidentified).map(str::to_owned);
         }
-        refusal.into_response(&format!("urn:trace:{}", self.trace.id()))
+        let mut response = refusal.into_response(&format!("urn:trace:{}", self.trace.id()));
+        self.challenge.complete(response.headers_mut());
+        response
     }
 
     /// Stage `finish`: the response with what it tells of its making; the line and the permit wait for its last byte.
@@ -151,6 +167,9 @@ impl Exchange {
         set(REQUEST_ID, self.trace.id(), true);
         if let Some(member) = &self.cache_status {
             set(CACHE_STATUS, &format!("{pop}; {member}"), false);
+        }
+        if let Some(nonce) = &self.nonce {
+            set(DPOP_NONCE, nonce, true);
         }
         if let Some(region) = self.trail.region.as_deref() {
             set(REGION, region, false);

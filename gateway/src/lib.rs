@@ -13,6 +13,7 @@ mod dialect;
 mod edge;
 mod error;
 mod exchange;
+mod function;
 mod identity;
 pub mod node;
 mod pipeline;

@@ -2,25 +2,31 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use forebay_http::{
     ConnectionInfo, DevCa, Handler, Listener, ListenerCounts, ListenerStats, RequestBody, ResponseBody, TlsHandle, tls,
 };
-use forebay_policy::{Engine, EngineLimits};
+use forebay_policy::{ArtefactStats, Engine, EngineLimits};
 use http::{Request, Response};
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::Admin;
 use crate::admit::Admission;
 use crate::cache::AnswerCache;
-use crate::config::{Certificate, Config};
+use crate::config::{Certificate, Clients, Config};
 use crate::edge::{Edge, Lasting};
-use crate::error::StartError;
+use crate::error::{LifecycleError, StartError};
+use crate::function::Functions;
 use crate::pipeline;
+use crate::policy::lifecycle::{Alarm, Quarantined};
+use crate::policy::services::Supplies;
+use crate::policy::store::Store;
 use crate::telemetry::metrics::Metrics;
 
 /// A node that listens.
@@ -29,6 +35,7 @@ pub struct Node {
     front: Listener,
     admin: Listener,
     drain: CancellationToken,
+    heeding: AbortOnDropHandle<()>,
 }
 
 /// What requests, the admin API and reloads share.
@@ -39,6 +46,8 @@ pub struct State {
     tls: TlsHandle,
     listener: Arc<ListenerStats>,
     file: Option<PathBuf>,
+    /// What the present edge was built from.
+    config: ArcSwap<Config>,
     /// One reload at a time, or an older file could win.
     reloading: tokio::sync::Mutex<()>,
     drain: CancellationToken,
@@ -52,11 +61,19 @@ impl Node {
     pub async fn bind(config: &Config, file: Option<&Path>) -> Result<Self, StartError> {
         let engine = Engine::new(&EngineLimits { instances: config.policy_instances, ..EngineLimits::default() })
             .map_err(|error| StartError::Policy(error.to_string()))?;
+        let store = Store::open(config.policy_state.as_ref())?;
+        let (alarm, alarms) = Alarm::new();
+        let metrics = Arc::new(Metrics::default());
         let lasting = Lasting {
-            engine,
+            engine: store.equip(engine),
+            functions: Arc::new(Functions::new(config.function_instances, &metrics)),
+            store,
             cache: Arc::new(AnswerCache::new(config.cache_memory_bytes)),
-            metrics: Arc::new(Metrics::default()),
+            supplies: Arc::new(Supplies::new(&metrics, config.policy_tenants)),
+            metrics,
             admission: Arc::new(Admission::new(config.limits.requests, config.limits.buffered_bytes)),
+            lifecycle: Arc::default(),
+            alarm,
         };
         let edge = build_apart(config, &lasting, None).await?;
         let tls = TlsHandle::new(server_tls(config)?);
@@ -64,6 +81,8 @@ impl Node {
         let admin = Listener::bind(config.admin, None, config.limits.listener.clone()).await?;
         edge.look_around(config).await;
         let watch = edge.keep_watch(config);
+        edge.publish(config, &lasting);
+        lasting.store.remember(&edge.policies);
         let drain = CancellationToken::new();
         let state = State {
             edge: ArcSwap::new(edge),
@@ -72,10 +91,13 @@ impl Node {
             tls,
             listener: front.stats(),
             file: file.map(Path::to_path_buf),
+            config: ArcSwap::from_pointee(config.clone()),
             reloading: tokio::sync::Mutex::default(),
             drain: drain.clone(),
         };
-        Ok(Self { state: Arc::new(state), front, admin, drain })
+        let state = Arc::new(state);
+        let heeding = tokio::spawn(heed(alarms, Arc::downgrade(&state)));
+        Ok(Self { state, front, admin, drain, heeding: AbortOnDropHandle::new(heeding) })
     }
 
     /// Where clients connect.
@@ -111,6 +133,7 @@ impl Node {
         self.front.serve(Arc::new(Front(Arc::clone(&self.state))), self.drain).await;
         admin_end.cancel();
         drop(admin.await);
+        drop(self.heeding);
         tracing::info!("drained");
     }
 }
@@ -119,6 +142,11 @@ impl State {
     /// The edge that new requests begin with.
     pub(crate) fn edge(&self) -> Arc<Edge> {
         self.edge.load_full()
+    }
+
+    /// What the cache of compiled plugins did; None without one.
+    pub(crate) fn artefacts(&self) -> Option<ArtefactStats> {
+        self.lasting.store.artefacts()
     }
 
     /// What the front door counts.
@@ -144,14 +172,75 @@ impl State {
         let Some(file) = &self.file else { return Ok(()) };
         let _alone = self.reloading.lock().await;
         let config = Config::load(file)?;
-        let edge = build_apart(&config, &self.lasting, Some(self.edge())).await?;
         let tls = server_tls(&config)?;
-        edge.look_around(&config).await;
+        self.rebuild(&config).await?;
         self.tls.replace(tls);
-        *self.watch.lock() = edge.keep_watch(&config);
-        self.edge.store(edge);
+        self.config.store(Arc::new(config));
         tracing::info!(file = %file.display(), "reloaded");
         Ok(())
+    }
+
+    /// Swaps in the edge of `config`; requests in work keep theirs.
+    async fn rebuild(&self, config: &Config) -> Result<(), StartError> {
+        let before = self.edge();
+        let edge = build_apart(config, &self.lasting, Some(Arc::clone(&before))).await?;
+        edge.look_around(config).await;
+        *self.watch.lock() = edge.keep_watch(config);
+        self.lasting.store.remember(&edge.policies);
+        edge.publish(config, &self.lasting);
+        self.lasting.lifecycle.swapped(&before.policies, &edge.policies);
+        self.edge.store(edge);
+        Ok(())
+    }
+
+    /// Puts a plugin's candidate in the place of its active version; says which digest that is.
+    ///
+    /// # Errors
+    /// There is no such plugin, it has no candidate, or the candidate does not load.
+    pub(crate) async fn promote(&self, name: &str) -> Result<String, LifecycleError> {
+        let _alone = self.reloading.lock().await;
+        let policy = self.edge().policy(name).ok_or(LifecycleError::NoPlugin)?;
+        let shadow = policy.shadow.as_ref().ok_or(LifecycleError::NoCandidate)?;
+        let digest = shadow.candidate().digest().to_owned();
+        self.lasting.lifecycle.promote(name, &digest);
+        if let Err(error) = self.rebuild(&self.config.load_full()).await {
+            self.lasting.lifecycle.demote(name);
+            return Err(error.into());
+        }
+        tracing::warn!(plugin = name, digest, "candidate promoted; put it into the configuration before the next start");
+        Ok(digest)
+    }
+
+    /// Puts the last version of a plugin that served well back in the place of the present one; says which digest that is.
+    ///
+    /// # Errors
+    /// There is no such plugin, or none served well before.
+    pub(crate) async fn roll_back(&self, name: &str, digest: Option<&str>) -> Result<String, LifecycleError> {
+        let _alone = self.reloading.lock().await;
+        let policy = self.edge().policy(name).ok_or(LifecycleError::NoPlugin)?;
+        let present = policy.plugin.digest();
+        // What was to be withdrawn may be gone already.
+        if digest.is_some_and(|digest| digest != present) {
+            return Ok(present.to_owned());
+        }
+        if !self.lasting.lifecycle.withdraw(name, present) {
+            return Err(LifecycleError::NothingBefore);
+        }
+        self.rebuild(&self.config.load_full()).await?;
+        let now = self.edge().policy(name).map(|policy| policy.plugin.digest().to_owned()).unwrap_or_default();
+        tracing::warn!(plugin = name, withdrawn = present, digest = now, "rolled back");
+        Ok(now)
+    }
+}
+
+/// Puts back the last good version of each plugin that is quarantined, where there is one.
+async fn heed(mut alarms: mpsc::Receiver<Quarantined>, state: Weak<State>) {
+    while let Some(Quarantined { name, digest }) = alarms.recv().await {
+        let Some(state) = state.upgrade() else { return };
+        match state.roll_back(&name, Some(&digest)).await {
+            Ok(_) | Err(LifecycleError::NothingBefore | LifecycleError::NoPlugin) => {}
+            Err(error) => tracing::error!(plugin = name, %error, "the last good version could not be put back"),
+        }
     }
 }
 
@@ -173,13 +262,18 @@ impl Handler for Front {
 }
 
 fn server_tls(config: &Config) -> Result<rustls::ServerConfig, StartError> {
+    let clients = match &config.listen.clients {
+        None => tls::ClientAuth::Off,
+        Some(Clients { ca, required: false }) => tls::ClientAuth::Optional(ca),
+        Some(Clients { ca, required: true }) => tls::ClientAuth::Required(ca),
+    };
     match &config.listen.certificate {
-        Certificate::Files { certificate, key } => Ok(tls::server_config(certificate, key, None)?),
+        Certificate::Files { certificate, key } => Ok(tls::server_config_with(certificate, key, clients)?),
         Certificate::Development(folder) => {
             let authority = DevCa::ensure(folder)?;
             let files = authority.files();
             tracing::warn!(ca = %files.ca.display(), "using a development certificate: only for loopback names");
-            Ok(tls::server_config(&files.certificate, &files.key, None)?)
+            Ok(tls::server_config_with(&files.certificate, &files.key, clients)?)
         }
     }
 }

@@ -10,8 +10,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use forebay_http::{ConnectionInfo, RequestBody, ResponseBody, collect_bounded};
+use forebay_policy::{Context, Phase, Side};
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Body as _;
 use tracing::Instrument;
 
@@ -20,13 +23,15 @@ use crate::dialect::{self, Ask, ModelName};
 use crate::edge::Edge;
 use crate::error::Refusal;
 use crate::exchange::Exchange;
-use crate::identity::Identity;
+use crate::identity::{Asked, Identity};
+use crate::policy::body;
 use crate::policy::view::RequestFacts;
 use crate::route::Route;
 use crate::telemetry::timing::Stage;
 use crate::upstream::proxy;
 use crate::upstream::regions::Call;
 
+mod areas;
 mod inference;
 mod passing;
 mod question;
@@ -37,12 +42,11 @@ pub(crate) async fn handle(
     connection: &ConnectionInfo,
     request: Request<RequestBody>,
 ) -> Response<ResponseBody> {
-    let host =
-        forebay_http::authority(&request).map(|authority| authority.host().to_ascii_lowercase()).unwrap_or_default();
+    let authority = forebay_http::authority(&request);
     let (head, body) = request.into_parts();
     let mut exchange = Exchange::begin(&head, connection.peer, &edge.metrics);
     let span = tracing::info_span!("request", trace = exchange.trace.id());
-    let answered = stages(edge, &mut exchange, host, head, body).instrument(span).await;
+    let answered = stages(edge, connection, &mut exchange, authority, head, body).instrument(span).await;
     let response = answered.unwrap_or_else(|refusal| exchange.refuse(refusal));
     exchange.finish(&edge.pop.name, response)
 }
@@ -50,11 +54,13 @@ pub(crate) async fn handle(
 /// The stages, in order.
 async fn stages(
     edge: &Arc<Edge>,
+    connection: &ConnectionInfo,
     exchange: &mut Exchange,
-    host: String,
+    authority: Option<Authority>,
     head: Parts,
     body: RequestBody,
 ) -> Result<Response<ResponseBody>, Refusal> {
+    let host = authority.as_ref().map(|authority| authority.host().to_ascii_lowercase()).unwrap_or_default();
     exchange.enter(Stage::Route);
     let route = edge.routes.find(&host, &head)?;
     exchange.route(&route);
@@ -65,24 +71,49 @@ async fn stages(
     exchange.permit = Some(admitted.permit);
 
     exchange.enter(Stage::Identity);
-    let identity = edge.identities.verify(&head.headers, admitted.deadline).await;
-    exchange.tenant(identity.tenant());
+    let identity = identify(edge, connection, exchange, authority.as_ref(), &route, &head, admitted.deadline).await?;
 
     exchange.enter(Stage::PolicyRequest);
-    let facts = facts(&route, host, head, ask.as_ref());
-    let facts = route.chain.on_request(facts, &identity, admitted.deadline).await?;
+    let facts = facts(&route, connection, exchange, host, head, ask.as_ref());
+    let (facts, context) = route.chain.on_request(facts, &identity, admitted.deadline).await?;
     if let (Target::Inference(target), Some(ask)) = (&route.config.target, &ask) {
         ask.check_model(target)?;
     }
 
-    let work = Work { edge, route: &route, identity: &identity, facts, deadline: admitted.deadline };
-    match (&route.config.target, ask) {
+    let target = areas::narrowed(&route.config.target, facts.areas.as_deref(), edge.pop.jurisdiction.as_deref())?;
+    let work = Work { edge, route: &route, identity: &identity, facts, context, deadline: admitted.deadline };
+    match (target.as_ref(), ask) {
         (Target::Inference(target), Some(Ask::Infer(name))) => {
             inference::answer(&work, exchange, target, &name, body).await
         }
         (Target::Inference(target), Some(ask)) => question::answer(&work, exchange, target, &ask).await,
-        (Target::Origin(target), _) => passing::answer(&work, exchange, target, body).await,
+        (Target::Origin(target), _) => {
+            passing::answer(&work, exchange, target.forward_authorization, body).await
+        }
+        (Target::Function(target), _) => {
+            passing::answer(&work, exchange, target.forward_authorization, body).await
+        }
         (Target::Inference(_), None) => Err(Refusal::new(forebay_http::ProblemType::NotFound, "nothing is asked here")),
+    }
+}
+
+/// Stage `identity`: who is asking. A route with policies refuses what they could not judge, such as a token whose
+/// issuer cannot be asked for its keys; elsewhere nobody looks.
+async fn identify(
+    edge: &Edge,
+    connection: &ConnectionInfo,
+    exchange: &mut Exchange,
+    authority: Option<&Authority>,
+    route: &Route,
+    head: &Parts,
+    deadline: Instant,
+) -> Result<Identity, Refusal> {
+    let (headers, method, path) = (&head.headers, &head.method, head.uri.path());
+    let verified = edge.identities.verify(&Asked { headers, method, authority, path, connection }, deadline).await;
+    exchange.identified(&verified);
+    match verified.refusal().filter(|_| !route.config.policies.is_empty()) {
+        Some(refusal) => Err(refusal),
+        None => Ok(verified.identity),
     }
 }
 
@@ -91,17 +122,59 @@ struct Work<'a> {
     edge: &'a Arc<Edge>,
     route: &'a Route,
     identity: &'a Identity,
-    facts: RequestFacts,
+    facts: Arc<RequestFacts>,
+    /// What hooks are called with.
+    context: Context,
     deadline: Instant,
 }
 
 impl<'a> Work<'a> {
-    /// The request's whole body, within the route's limit and the node's room for bodies.
+    /// The request's whole body as policies leave it, within the route's limit and the node's room for bodies.
     async fn collect(&self, exchange: &mut Exchange, body: RequestBody) -> Result<Bytes, Refusal> {
         let limit = self.route.config.body_bytes;
         let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
         exchange.room = Some(self.edge.admission.room(announced.unwrap_or(limit).min(limit))?);
-        Ok(collect_bounded(body, limit, self.deadline.into()).await?)
+        let (chain, headers) = (&self.route.chain, &self.facts.headers);
+        if !chain.looks_into(Side::Request) {
+            return Ok(collect_bounded(body, limit, self.deadline.into()).await?);
+        }
+        body::check_coding(headers)?;
+        let (body, fault) = chain.streamed(Side::Request, headers, body, &self.context).await?;
+        let bytes = collect_bounded(body, limit, self.deadline.into()).await;
+        let bytes = bytes.map_err(|error| fault.lock().take().unwrap_or_else(|| error.into()))?;
+        chain.on_body(Side::Request, headers, bytes, &self.context).await
+    }
+
+    /// The answer as it goes to the client, when all of it is there.
+    async fn reply(
+        &self,
+        status: StatusCode,
+        mut headers: HeaderMap,
+        bytes: Bytes,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let chain = &self.route.chain;
+        if !chain.looks_into(Side::Response) {
+            return Ok(respond(status, headers, ResponseBody::full(bytes)));
+        }
+        let bytes = chain.on_body(Side::Response, &headers, bytes, &self.context).await?;
+        body::forget_bytes(&mut headers);
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+        self.stream(status, headers, ResponseBody::full(bytes)).await
+    }
+
+    /// The answer as it goes to the client, while it comes.
+    async fn stream(
+        &self,
+        status: StatusCode,
+        mut headers: HeaderMap,
+        body: ResponseBody,
+    ) -> Result<Response<ResponseBody>, Refusal> {
+        let chain = &self.route.chain;
+        if chain.has(Phase::ResponseChunk) {
+            body::forget_bytes(&mut headers);
+        }
+        let (body, _) = chain.streamed(Side::Response, &headers, body, &self.context).await?;
+        Ok(respond(status, headers, body))
     }
 
     /// The call to a region that this request makes.
@@ -124,13 +197,20 @@ fn ask(route: &Route, head: &Parts) -> Result<Option<Ask>, Refusal> {
             ask.check_method(&head.method)?;
             Ok(Some(ask))
         }
-        Target::Origin(_) => Ok(None),
+        Target::Origin(_) | Target::Function(_) => Ok(None),
     }
 }
 
 /// The head as policies see and change it: without the fields of the connection, so that a client cannot have one
 /// removed that a policy sets, without claims that are ours to make, and with one `Cookie`.
-fn facts(route: &Route, host: String, head: Parts, ask: Option<&Ask>) -> RequestFacts {
+fn facts(
+    route: &Route,
+    connection: &ConnectionInfo,
+    exchange: &Exchange,
+    host: String,
+    head: Parts,
+    ask: Option<&Ask>,
+) -> RequestFacts {
     let mut headers = head.headers;
     proxy::strip_hop_by_hop(&mut headers);
     proxy::strip_claims(&mut headers);
@@ -145,8 +225,12 @@ fn facts(route: &Route, host: String, head: Parts, ask: Option<&Ask>) -> Request
         model: ask.and_then(Ask::model).map(|name| name.model.clone()),
         dialect: match route.config.target {
             Target::Inference(_) => "oip",
-            Target::Origin(_) => "http",
+            Target::Origin(_) | Target::Function(_) => "http",
         },
+        peer: connection.peer.ip(),
+        version: head.version,
+        trace_id: exchange.trace.id().to_owned(),
+        areas: None,
     }
 }
 

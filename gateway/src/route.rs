@@ -8,6 +8,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::config::Target;
 use crate::error::Refusal;
+use crate::function::Stack;
 use crate::policy::Chain;
 use crate::telemetry::metrics::RouteMetrics;
 use crate::upstream::proxy::Origin;
@@ -15,8 +16,10 @@ use crate::upstream::proxy::Origin;
 /// One route with what its requests need.
 pub(crate) struct Route {
     pub(crate) config: crate::config::Route,
-    pub(crate) chain: Chain,
-    pub(crate) origin: Option<Origin>,
+    pub(crate) chain: Arc<Chain>,
+    pub(crate) origin: Option<Arc<Origin>>,
+    /// Functions in an origin's place or in front of it.
+    pub(crate) stack: Stack,
     pub(crate) metrics: RouteMetrics,
 }
 
@@ -29,7 +32,7 @@ impl Route {
                 let base = self.config.path.trim_end_matches('/').rfind('/').unwrap_or(0);
                 path.get(base..).unwrap_or(path)
             }
-            Target::Origin(_) => path,
+            Target::Origin(_) | Target::Function(_) => path,
         }
     }
 }

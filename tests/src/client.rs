@@ -34,12 +34,17 @@ pub struct Ask {
 impl Client {
     /// A client that speaks HTTP/2 over TLS.
     pub fn http2(address: SocketAddr, ca: &Path) -> Self {
-        Self::tls(address, ca, true)
+        Self::tls(address, ca, true, None)
     }
 
     /// A client that speaks HTTP/1.1 over TLS.
     pub fn http1(address: SocketAddr, ca: &Path) -> Self {
-        Self::tls(address, ca, false)
+        Self::tls(address, ca, false, None)
+    }
+
+    /// A client that speaks HTTP/2 over TLS and shows itself with a certificate, if the server asks for one.
+    pub fn http2_as(address: SocketAddr, ca: &Path, certificate: &Path, key: &Path) -> Self {
+        Self::tls(address, ca, true, Some((certificate, key)))
     }
 
     /// A client that speaks HTTP/1.1 in the clear.
@@ -49,8 +54,8 @@ impl Client {
         Self::new(format!("http://127.0.0.1:{}", address.port()), connector)
     }
 
-    fn tls(address: SocketAddr, ca: &Path, http2: bool) -> Self {
-        let tls = forebay_http::tls::client_config(Some(ca), None).unwrap();
+    fn tls(address: SocketAddr, ca: &Path, http2: bool, identity: Option<(&Path, &Path)>) -> Self {
+        let tls = forebay_http::tls::client_config(Some(ca), identity).unwrap();
         let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_only();
         let connector = if http2 { builder.enable_http2().build() } else { builder.enable_http1().build() };
         Self::new(format!("https://localhost:{}", address.port()), connector)
@@ -87,6 +92,12 @@ impl Ask {
     #[must_use]
     pub fn token(self, token: &str) -> Self {
         self.header(AUTHORIZATION.as_str(), &format!("Bearer {token}"))
+    }
+
+    /// With this token and a proof that it is the client's.
+    #[must_use]
+    pub fn proved(self, token: &str, proof: &str) -> Self {
+        self.header(AUTHORIZATION.as_str(), &format!("DPoP {token}")).header("dpop", proof)
     }
 
     /// With this field, beside others of its name.

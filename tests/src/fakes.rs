@@ -164,17 +164,17 @@ impl Handler for Echo {
     }
 }
 
-/// An issuer's JWKS behind HTTPS; its keys can be rotated.
+/// An issuer's JWKS behind HTTPS; its keys can be rotated, and it can fail.
 pub struct JwksServer {
     server: Server,
-    document: Arc<Mutex<String>>,
+    document: Arc<Mutex<Option<String>>>,
     fetched: Arc<AtomicUsize>,
 }
 
 impl JwksServer {
     /// Starts one with a certificate from the place's CA.
     pub async fn start(place: &Place, document: String) -> Self {
-        let document = Arc::new(Mutex::new(document));
+        let document = Arc::new(Mutex::new(Some(document)));
         let fetched = Arc::new(AtomicUsize::new(0));
         let handler = Jwks { document: Arc::clone(&document), fetched: Arc::clone(&fetched) };
         let files = place.authority().files();
@@ -189,7 +189,12 @@ impl JwksServer {
 
     /// Publishes other keys.
     pub fn rotate(&self, document: String) {
-        *self.document.lock() = document;
+        *self.document.lock() = Some(document);
+    }
+
+    /// Publishes nothing: answers are 500 until the next rotation.
+    pub fn fail(&self) {
+        *self.document.lock() = None;
     }
 
     /// How often the document was fetched.
@@ -199,14 +204,17 @@ impl JwksServer {
 }
 
 struct Jwks {
-    document: Arc<Mutex<String>>,
+    document: Arc<Mutex<Option<String>>>,
     fetched: Arc<AtomicUsize>,
 }
 
 impl Handler for Jwks {
     async fn handle(&self, _: &Arc<ConnectionInfo>, _: Request<Body>) -> Response<Body> {
         self.fetched.fetch_add(1, Ordering::SeqCst);
-        Response::new(Body::full(self.document.lock().clone()))
+        match self.document.lock().clone() {
+            Some(document) => Response::new(Body::full(document)),
+            None => Response::builder().status(500).body(Body::empty()).unwrap(),
+        }
     }
 }
 

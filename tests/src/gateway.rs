@@ -20,6 +20,7 @@ use crate::runtime::eventually;
 /// (scope `infer`) and `seal` (input `text`, output `embedding`).
 #[derive(Clone)]
 pub struct GatewayFile {
+    listen: String,
     balance: String,
     issuer: String,
     more: String,
@@ -35,6 +36,7 @@ impl GatewayFile {
     /// Without regions and routes.
     pub fn new() -> Self {
         Self {
+            listen: String::new(),
             balance: "probe_interval_ms = 50\n".to_owned(),
             issuer: "jwks_file = \"jwks.json\"\n".to_owned(),
             more: String::new(),
@@ -101,6 +103,13 @@ impl GatewayFile {
         self
     }
 
+    /// With more keys in `[listen]`.
+    #[must_use]
+    pub fn listen(mut self, keys: &str) -> Self {
+        keys.clone_into(&mut self.listen);
+        self
+    }
+
     /// With keys from elsewhere than the place's file.
     #[must_use]
     pub fn issuer_keys(mut self, keys: &str) -> Self {
@@ -110,7 +119,7 @@ impl GatewayFile {
 
     /// The text of the file.
     pub fn text(&self) -> String {
-        let Self { balance, issuer, more } = self;
+        let Self { listen, balance, issuer, more } = self;
         let (access, seal) = (assets::plugin("jwt-access"), assets::plugin("field-seal"));
         format!(
             r#"
@@ -120,6 +129,7 @@ jurisdiction = "eu"
 [listen]
 address = "127.0.0.1:0"
 development_ca = "."
+{listen}
 [admin]
 address = "127.0.0.1:0"
 [balance]
@@ -208,6 +218,16 @@ impl Gateway {
     /// A client, over HTTP/2.
     pub fn client(&self) -> Client {
         Client::http2(self.address, &self.ca)
+    }
+
+    /// A client, over HTTP/2, that shows itself with a certificate.
+    pub fn client_as(&self, certificate: &Path, key: &Path) -> Client {
+        Client::http2_as(self.address, &self.ca, certificate, key)
+    }
+
+    /// What a client calls a path of this node.
+    pub fn url(&self, path: &str) -> String {
+        format!("https://localhost:{}{path}", self.address.port())
     }
 
     /// A client, over HTTP/1.1.

@@ -1,6 +1,7 @@
 //! An issuer of tokens, good and bad. Its keys are made when they are first needed and are in no file of the tree.
 
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -86,6 +87,79 @@ fn name(algorithm: Algorithm) -> &'static str {
         Algorithm::EdDSA => "EdDSA",
         other => panic!("no key for {other:?}"),
     }
+}
+
+/// Numbers proofs: no two have the same name.
+static PROOFS: AtomicU64 = AtomicU64::new(0);
+
+/// A client's key, with which it proves that a token is its own (RFC 9449).
+pub struct Prover(Signer);
+
+/// A proof in the making: good until something is changed, and new each time it is made.
+#[derive(Clone)]
+pub struct Proof<'a> {
+    prover: &'a Prover,
+    header: Value,
+    claims: Value,
+}
+
+impl Default for Prover {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Prover {
+    /// A new ES256 key.
+    pub fn new() -> Self {
+        let mut signer = Signer::es256("");
+        let jwk = &signer.jwk;
+        signer.jwk = json!({"kty": jwk["kty"], "crv": jwk["crv"], "x": jwk["x"], "y": jwk["y"]});
+        Self(signer)
+    }
+
+    /// Its thumbprint (RFC 7638), as `cnf.jkt` has it. JSON objects here are sorted and without white space.
+    pub fn thumbprint(&self) -> String {
+        sha256(self.0.jwk.to_string().as_bytes())
+    }
+
+    /// A proof for a request with this token.
+    pub fn proof(&self, method: &str, url: &str, token: &str) -> Proof<'_> {
+        let claims = json!({
+            "jti": PROOFS.fetch_add(1, Ordering::Relaxed).to_string(), "htm": method, "htu": url, "iat": now_s(),
+            "ath": sha256(token.as_bytes()),
+        });
+        Proof { prover: self, header: json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": self.0.jwk}), claims }
+    }
+}
+
+impl Proof<'_> {
+    /// With this claim.
+    #[must_use]
+    pub fn with(mut self, claim: &str, value: impl Into<Value>) -> Self {
+        self.claims[claim] = value.into();
+        self
+    }
+
+    /// With this header parameter, in place of the right one.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.header[name] = value.into();
+        self
+    }
+
+    /// The text of the field `DPoP`.
+    pub fn signed(&self) -> String {
+        let part = |object: &Value| URL_SAFE_NO_PAD.encode(object.to_string());
+        let message = format!("{}.{}", part(&self.header), part(&self.claims));
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &self.prover.0.key, Algorithm::ES256).unwrap();
+        format!("{message}.{signature}")
+    }
+}
+
+/// A SHA-256 as base64url.
+pub fn sha256(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(ring::digest::digest(&ring::digest::SHA256, bytes))
 }
 
 /// A JWKS document.

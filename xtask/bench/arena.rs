@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, HeaderValue};
 use tempfile::TempDir;
 use xtask::Workspace;
 
@@ -13,6 +13,14 @@ use crate::contender::Contender;
 use crate::credentials::Credentials;
 use crate::load::Ask;
 use crate::process::{self, Server};
+
+/// What the benchmark's rule reads, and a field that it removes.
+const RULE_HEADERS: [(&str, &str); 4] = [
+    ("user-agent", "bench/1.0 (Linux; x86_64)"),
+    ("x-client-version", "2.4.1"),
+    ("x-client-region", "eu"),
+    ("x-debug", "1"),
+];
 
 /// The surroundings of one benchmark. Everything in it ends when it is dropped.
 pub(crate) struct Arena {
@@ -64,6 +72,15 @@ impl Arena {
     pub(crate) fn direct(&self) -> Contender {
         let name = "origin, direct".into();
         Contender { name, servers: Vec::new(), address: self.origin, tls: false, ask: Ask::get() }
+    }
+
+    /// The same question with a good token and what the benchmark's rule looks at.
+    pub(crate) fn with_rule(&self, ask: Ask) -> Result<Ask> {
+        let mut ask = self.with_token(ask)?;
+        for (name, value) in RULE_HEADERS {
+            ask.headers.insert(name, HeaderValue::from_static(value));
+        }
+        Ok(ask)
     }
 
     /// The same question with a good token.

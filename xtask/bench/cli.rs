@@ -89,7 +89,7 @@ impl Cli {
 }
 
 fn measure(bench: &Bench) -> Result<()> {
-    let wanted = bench.suite.map_or_else(|| Suite::value_variants().to_vec(), |suite| vec![suite]);
+    let wanted = bench.suite.map_or_else(|| Suite::value_variants().to_vec(), Suite::parts);
     let mut failed = Vec::new();
     for suite in wanted {
         match suites::run(suite, bench) {

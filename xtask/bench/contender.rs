@@ -36,7 +36,13 @@ pub(crate) struct Contender {
 }
 
 impl Contender {
-    fn target(&self, arena: &Arena, protocol: Protocol) -> Result<Target> {
+    /// Asks another path of it, which refuses.
+    pub(crate) fn ask_for(&self, refused: &str) -> Ask {
+        let headers = self.ask.headers.clone();
+        Ask { path: refused.to_owned(), headers, expect: StatusCode::SERVICE_UNAVAILABLE, ..Ask::get() }
+    }
+
+    pub(crate) fn target(&self, arena: &Arena, protocol: Protocol) -> Result<Target> {
         let tls = if self.tls { Some(arena.credentials.client(protocol.alpn())?) } else { None };
         Ok(Target { address: self.address, tls, protocol })
     }

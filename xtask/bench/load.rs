@@ -3,6 +3,7 @@
 //! One thread, so that it takes at most one core from the server. The same code for every contender.
 
 mod connection;
+mod pacer;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use connection::Sender;
 use hdrhistogram::Histogram;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, Method, StatusCode};
+pub(crate) use pacer::Pacer;
 use rustls::ClientConfig;
 
 /// Streams on one HTTP/2 connection.

@@ -1,5 +1,7 @@
 //! Results: a table on the terminal, a record under target/bench, a page under docs.
 
+mod cost;
+mod figure;
 mod machine;
 
 use std::fmt::Write;
@@ -14,6 +16,8 @@ use crate::cli::Bench;
 use crate::sample::Sample;
 use crate::suites::Suite;
 use clap::ValueEnum;
+pub(crate) use cost::Cost;
+pub(crate) use figure::Figure;
 use machine::Machine;
 
 /// One line of a result.
@@ -40,6 +44,12 @@ pub(crate) struct Outcome {
     #[serde(default)]
     note: Option<String>,
     rows: Vec<Row>,
+    /// What plugins add, where the benchmark is about that.
+    #[serde(default)]
+    costs: Vec<Cost>,
+    /// Single figures.
+    #[serde(default)]
+    figures: Vec<Figure>,
 }
 
 impl Outcome {
@@ -52,11 +62,30 @@ impl Outcome {
             machine: Machine::read(),
             note: bench.note.clone(),
             rows,
+            costs: Vec::new(),
+            figures: Vec::new(),
+        }
+    }
+
+    pub(crate) fn with_costs(self, costs: Vec<Cost>) -> Self {
+        Self { costs, ..self }
+    }
+
+    pub(crate) fn with_figures(self, figures: Vec<Figure>) -> Self {
+        Self { figures, ..self }
+    }
+
+    /// Whichever of the three kinds of result there is.
+    fn table(&self) -> String {
+        match (self.rows.as_slice(), self.costs.as_slice()) {
+            ([], []) => figure::table(&self.figures),
+            ([], costs) => cost::table(costs),
+            _ => self.rows_table(),
         }
     }
 
     /// As a Markdown table. The last column is each contender's CPU for each of Forebay's.
-    fn table(&self) -> String {
+    fn rows_table(&self) -> String {
         let mut table = Table::new();
         table.load_preset(presets::ASCII_MARKDOWN);
         let direct = |row: &&Row| !row.has_cpu && row.protocol == "h1";
@@ -166,6 +195,19 @@ fn explanation(suite: Suite) -> &'static str {
              are the like-for-like comparison; HAProxy (`jwt_verify` and rules) and Envoy as it comes (`jwt_authn` and \
              `rbac`) verify it each time. Each contender is checked beforehand to refuse a request without a token and \
              one with a broken signature."
+        }
+        Suite::PolicyRule => {
+            "The job of the benchmark above, over HTTP/1.1, with a rule on top: a path's prefix, three headers and two claims are read, one \
+             header is set and one removed. In Forebay it is a component (`tests/guests/bench-rule`), each call in a fresh \
+             instance; `memo` is the default, which knows the verdict once it has seen what the rule reads. In Envoy it is a \
+             proxy-wasm filter built with the public SDK (`tests/guests-bench`) and run by V8, in Envoy's favour: one virtual \
+             machine per thread serves every request and all four filters, without limits on CPU, and claims come as headers \
+             that `jwt_authn` made. Both remember verified tokens. What a plugin costs is the difference to the same gateway \
+             without one, of the same round."
+        }
+        Suite::PolicyHost => {
+            "The host in one process on one thread, the same rule, twenty request headers; and a gateway with a plugin that \
+             never returns on another route, asked every 10 ms."
         }
         Suite::Infer => {
             "A sentence embedding (MiniLM), never the same text twice, through edge and region over TLS and HTTP/2, beside \

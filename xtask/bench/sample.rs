@@ -46,13 +46,21 @@ pub(crate) fn median(samples: &[Sample]) -> Sample {
 
 /// Half the range of the CPU figures, relative to their median: how far to trust them.
 pub(crate) fn spread(samples: &[Sample]) -> f64 {
-    let all = || samples.iter().map(|sample| sample.cpu_us);
-    let (low, high) = (all().fold(f64::INFINITY, f64::min), all().fold(0.0, f64::max));
-    let median = middle(all().collect());
-    if median > 0.0 { (high - low) / 2.0 / median } else { 0.0 }
+    let all: Vec<_> = samples.iter().map(|sample| sample.cpu_us).collect();
+    let half = half_range(&all);
+    let median = middle(all);
+    if median > 0.0 { half / median } else { 0.0 }
 }
 
-fn middle(mut values: Vec<f64>) -> f64 {
+/// Half the range of figures.
+pub(crate) fn half_range(values: &[f64]) -> f64 {
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if values.is_empty() { 0.0 } else { (high - low) / 2.0 }
+}
+
+/// The median.
+pub(crate) fn middle(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let upper = values.get(values.len() / 2).copied().unwrap_or_default();
     if values.len() % 2 == 1 {

@@ -1,6 +1,8 @@
 //! The benchmarks: which contenders, which job, over which protocols.
 
 mod infer;
+mod policy_host;
+mod policy_rule;
 mod rounds;
 
 use anyhow::Result;
@@ -23,16 +25,30 @@ pub(crate) enum Suite {
     Proxy,
     /// The cached answer behind an access token
     Policy,
+    /// One rule as plugins and as proxy-wasm filters, one and four of it; part of `policy`
+    PolicyRule,
+    /// The plugin host alone, and a plugin that never returns; part of `policy`
+    PolicyHost,
     /// Real inferences through edge and region, beside a bare ONNX Runtime loop
     Infer,
 }
 
 impl Suite {
+    /// What runs when this one is asked for by name.
+    pub(crate) fn parts(self) -> Vec<Self> {
+        match self {
+            Self::Policy => vec![Self::Policy, Self::PolicyRule, Self::PolicyHost],
+            one => vec![one],
+        }
+    }
+
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::TlsHit => "tls-hit",
             Self::Proxy => "proxy",
             Self::Policy => "policy",
+            Self::PolicyRule => "policy-rule",
+            Self::PolicyHost => "policy-host",
             Self::Infer => "infer",
         }
     }
@@ -46,6 +62,8 @@ pub(crate) fn run(suite: Suite, bench: &Bench) -> Result<Outcome> {
         Suite::TlsHit => tls_hit(&arena, bench),
         Suite::Proxy => proxy(&arena, bench),
         Suite::Policy => policy(&arena, bench),
+        Suite::PolicyRule => policy_rule::run(&arena, bench),
+        Suite::PolicyHost => policy_host::run(&arena, bench),
         Suite::Infer => infer::run(&arena, bench),
     }
 }

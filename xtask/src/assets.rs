@@ -3,7 +3,9 @@
 //! The ONNX Runtime library and the models come out of pinned wheels, the policy plugins are built from this tree.
 //! All of it lands under `target/assets`; a second run finds it there and does nothing.
 
+pub mod authoring;
 mod component;
+mod filter;
 mod guests;
 mod pins;
 mod settings;
@@ -43,9 +45,11 @@ pub(crate) fn ensure_tools(workspace: &Workspace) -> Result<PathBuf> {
     ensure_set(workspace, Set::Tools, workspace.tools_dir())
 }
 
-/// Makes sure that the peers which come from wheels are present, and returns their folder.
-pub(crate) fn ensure_peers(workspace: &Workspace) -> Result<PathBuf> {
-    ensure_set(workspace, Set::Peers, workspace.peers_dir())
+/// Makes sure that the peers which come from wheels are present, and the filter that one of them runs.
+pub(crate) fn ensure_peers(workspace: &Workspace) -> Result<()> {
+    let folder = ensure_set(workspace, Set::Peers, workspace.peers_dir())?;
+    let _lock = files::lock(&folder)?;
+    filter::ensure(workspace)
 }
 
 fn ensure_set(workspace: &Workspace, set: Set, folder: PathBuf) -> Result<PathBuf> {

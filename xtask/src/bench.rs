@@ -12,7 +12,9 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     assets::ensure()?;
     assets::ensure_peers(workspace)?;
     let build = ["build", "--release", "--workspace", "--features", "xtask/bench"];
-    command::run(command::cargo(workspace).args(build).args(["--bin", "forebay", "--bin", "forebay-bench"]))?;
+    // The example measures the plugin host alone.
+    let programs = ["--bin", "forebay", "--bin", "forebay-bench", "--example", "cost"];
+    command::run(command::cargo(workspace).args(build).args(programs))?;
     let mut bench = Command::new(workspace.built("release", "forebay-bench"));
     bench.current_dir(workspace.root()).args(args);
     Err(bench.exec()).with_context(|| format!("could not start `{}`", command::shown(&bench)))

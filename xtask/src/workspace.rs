@@ -46,6 +46,12 @@ impl Workspace {
         self.root.join("target/peers")
     }
 
+    /// What authors of plugins have and a bare machine lacks.
+    #[must_use]
+    pub fn authoring_dir(&self) -> PathBuf {
+        self.root.join("target/authoring")
+    }
+
     /// Cargo's own folder for the WebAssembly build, so that it never waits for, or undoes, the native one.
     #[must_use]
     pub fn guests_dir(&self) -> PathBuf {

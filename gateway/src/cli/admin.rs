@@ -81,13 +81,27 @@ pub(super) fn post(options: &Options, path: &str) -> Result<(), Failure> {
 }
 
 fn ask(options: &Options, method: Method, path: &str) -> Result<Bytes, Failure> {
-    let failed = |reason: String| Failure::Failed(format!("{}: {reason}", options.admin));
-    let url = options.admin.join(path).map_err(|error| Failure::Usage(format!("--admin: {error}")))?;
+    ask_within(&options.admin, method, path, TIMEOUT, ANSWER_MAX_BYTES)
+}
+
+/// Asks a node that may take its time to answer.
+///
+/// # Errors
+/// `Failed`, with what the node said instead.
+pub(super) fn ask_within(
+    admin: &Url,
+    method: Method,
+    path: &str,
+    timeout: Duration,
+    answer_max_bytes: usize,
+) -> Result<Bytes, Failure> {
+    let failed = |reason: String| Failure::Failed(format!("{admin}: {reason}"));
+    let url = admin.join(path).map_err(|error| Failure::Usage(format!("--admin: {error}")))?;
     let request = Request::builder().method(method).uri(url.as_str()).body(Bytes::new());
     let request = request.map_err(|error| Failure::Usage(format!("--admin: {error}")))?;
     let client = Client::new(None, None, TIMEOUT).map_err(|error| failed(error.to_string()))?;
     let (head, body) = block_on(async {
-        let fetched = client.fetch(request, ANSWER_MAX_BYTES, TIMEOUT).await;
+        let fetched = client.fetch(request, answer_max_bytes, timeout).await;
         fetched.map_err(|error| failed(format!("{error}; is the node running?")))
     })?;
     if head.status.is_success() {

@@ -9,9 +9,12 @@ use forebay_config::{Check, Loaded, Mistakes, did_you_mean};
 use super::file::{self, File};
 use super::{Balance, Certificate, Config, Limits, Listen, Pop, Telemetry};
 
+mod functions;
 mod identity;
 mod parts;
 mod routes;
+mod services;
+mod trust;
 
 /// Checks a loaded file; relative paths are taken from `folder`.
 pub(super) fn check(loaded: Loaded<File>, folder: &Path) -> Result<Config, Mistakes> {
@@ -25,10 +28,18 @@ pub(super) fn check(loaded: Loaded<File>, folder: &Path) -> Result<Config, Mista
         cache_memory_bytes: file.cache.memory_bytes,
         telemetry: telemetry(&file.telemetry),
         policy_instances: file.policy.instances,
+        function_instances: reader.function_instances(file.policy.function_instances),
+        policy_tenants: file.policy.tenants,
+        policy_state: reader.policy_state(&file.policy),
+        signers: reader.signers(&file.policy),
         balance: reader.balance(&file.balance),
+        tokens: reader.tokens(&file.tokens),
         issuers: reader.each(&file.issuers, "issuers", Reader::issuer),
         keys: file.keys.iter().map(|key| (key.name.clone(), folder.join(&key.file))).collect(),
-        plugins: reader.each(&file.plugins, "plugins", |r, at, plugin| r.plugin(at, plugin, &names)),
+        plugins: reader.each(&file.plugins, "plugins", |r, at, plugin| r.plugin(at, plugin, &names, &file)),
+        functions: reader.each(&file.functions, "functions", |r, at, function| {
+            r.function(at, function, file.policy.function_instances)
+        }),
         regions: reader.each(&file.regions, "regions", Reader::region),
         routes: reader.each(&file.routes, "routes", |r, at, route| r.route(at, route, &names, &file)),
         pop: Pop { name: file.pop.name, jurisdiction: Some(file.pop.jurisdiction).filter(|j| !j.is_empty()) },
@@ -41,6 +52,7 @@ pub(super) fn check(loaded: Loaded<File>, folder: &Path) -> Result<Config, Mista
 struct Names {
     keys: BTreeSet<String>,
     plugins: BTreeSet<String>,
+    functions: BTreeSet<String>,
     regions: BTreeSet<String>,
     jurisdictions: BTreeSet<String>,
 }
@@ -53,6 +65,7 @@ impl Names {
         Self {
             keys: reader.unique(file.keys.iter().map(|k| &k.name), "keys"),
             plugins: reader.unique(file.plugins.iter().map(|p| &p.name), "plugins"),
+            functions: reader.unique(file.functions.iter().map(|f| &f.name), "functions"),
             regions: reader.unique(file.regions.iter().map(|r| &r.name), "regions"),
             jurisdictions: file.regions.iter().map(|r| r.jurisdiction.clone()).collect(),
         }
@@ -133,7 +146,12 @@ impl Reader<'_> {
                 Certificate::Development(self.folder.to_path_buf())
             }
         };
-        Listen { address: listen.address, certificate }
+        Listen {
+            address: listen.address,
+            certificate,
+            clients: self.clients(listen),
+            origins: self.origins(&listen.origins),
+        }
     }
 
     fn admin(&mut self, admin: &file::Admin) -> std::net::SocketAddr {

@@ -29,12 +29,16 @@ pub struct File {
     pub policy: Policy,
     /// How the regions are watched and chosen.
     pub balance: Balance,
+    /// What the tokens of all issuers share.
+    pub tokens: Tokens,
     /// Who may sign tokens.
     pub issuers: Vec<Issuer>,
     /// Master keys for sealing, by name.
     pub keys: Vec<Key>,
     /// Policy components.
     pub plugins: Vec<Plugin>,
+    /// Components for `wasi:http`: functions and middleware.
+    pub functions: Vec<Function>,
     /// The regional nodes.
     pub regions: Vec<Region>,
     /// What is served, and how.
@@ -69,11 +73,38 @@ pub struct Listen {
     pub key: Option<PathBuf>,
     /// Folder of a development CA, made on first run. Only for loopback names; excludes `certificate` and `key`.
     pub development_ca: Option<PathBuf>,
+    /// PEM roots that client certificates must chain to.
+    pub client_ca: Option<PathBuf>,
+    /// Whether clients are asked for certificates.
+    pub client_certificates: ClientCertificates,
+    /// What clients call this node, for proofs (DPoP): `https://host:port`. Empty: whatever their requests call it.
+    pub origins: Vec<String>,
+}
+
+/// Whether clients are asked for certificates.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientCertificates {
+    /// They are not.
+    #[default]
+    Off,
+    /// They are, and may have none.
+    Optional,
+    /// Nobody is let in without one.
+    Required,
 }
 
 impl Default for Listen {
     fn default() -> Self {
-        Self { address: SocketAddr::from(([0, 0, 0, 0], 8443)), certificate: None, key: None, development_ca: None }
+        Self {
+            address: SocketAddr::from(([0, 0, 0, 0], 8443)),
+            certificate: None,
+            key: None,
+            development_ca: None,
+            client_ca: None,
+            client_certificates: ClientCertificates::Off,
+            origins: Vec::new(),
+        }
     }
 }
 
@@ -184,11 +215,21 @@ pub enum LogFormat {
 pub struct Policy {
     /// Calls of plugins at once, over all of them; bounded by `vm.max_map_count`.
     pub instances: u32,
+    /// Requests inside functions at once, over all of them; at most 1,000.
+    pub function_instances: u32,
+    /// Tenants that the accounts of plugins tell apart in metrics; further ones are counted together.
+    pub tenants: usize,
+    /// Folder of what this node keeps about plugins: compiled artefacts, versions served, its key. Absent: nothing is kept.
+    pub state_dir: Option<PathBuf>,
+    /// Bytes of compiled plugins kept in `state_dir`; 0: none are.
+    pub artefact_bytes: u64,
+    /// PEM files of the Ed25519 keys that plugins must be signed with, by one of them. Empty: plugins need no signature.
+    pub signers: Vec<PathBuf>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { instances: 1_000 }
+        Self { instances: 1_000, function_instances: 256, tenants: 100, state_dir: None, artefact_bytes: 1024 * 1024 * 1024, signers: Vec::new() }
     }
 }
 
@@ -235,6 +276,24 @@ impl Default for Balance {
     }
 }
 
+/// `[tokens]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tokens {
+    /// Revocations, one JSON object in each line; read again on reload.
+    pub revocations_file: Option<PathBuf>,
+    /// Revocations that may be told through the admin API, beside the file's.
+    pub revocations: usize,
+    /// Proofs (DPoP) remembered at once; each counts once while it could come again.
+    pub proofs: usize,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self { revocations_file: None, revocations: 10_000, proofs: 262_144 }
+    }
+}
+
 /// `[[issuers]]`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -253,12 +312,33 @@ pub struct Issuer {
     pub jwks_ca: Option<PathBuf>,
     /// Time between two fetches of `jwks_url`.
     pub jwks_refresh_ms: Option<u64>,
+    /// How long keys from `jwks_url` are believed after the last fetch that succeeded.
+    pub jwks_stale_ms: Option<u64>,
+    /// Proofs of possession (DPoP).
+    pub dpop: Dpop,
+    /// How old a proof may be.
+    pub dpop_window_s: Option<u64>,
+    /// Whether a proof must hold a nonce of this node.
+    pub dpop_nonce: bool,
     /// Clock difference forgiven in `exp` and `nbf`.
     pub leeway_s: Option<u64>,
     /// JSON pointer to the tenant's name in the claims.
     pub tenant_claim: Option<String>,
     /// Put before the tenant's name; keeps the tenants of several issuers apart.
     pub tenant_prefix: String,
+}
+
+/// Whether tokens may be bound to a key that each request proves (RFC 9449).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dpop {
+    /// Bound tokens are refused.
+    Off,
+    /// Bound tokens need their proofs, others do not.
+    #[default]
+    Accepted,
+    /// Every token must be bound.
+    Required,
 }
 
 /// `[[keys]]`
@@ -279,20 +359,95 @@ pub struct Plugin {
     pub name: String,
     /// The component.
     pub component: PathBuf,
-    /// Interfaces it may import: http, identity, sealing, log.
+    /// SHA-256 that the component must have, in hexadecimal.
+    pub sha256: Option<String>,
+    /// Version that the component must be signed as. Absent: any that does not go back.
+    pub version: Option<String>,
+    /// Name that the component must be signed as. Absent: `name`.
+    pub signed_name: Option<String>,
+    /// Whether the version may be lower than one that was served before.
+    pub allow_downgrade: bool,
+    /// Interfaces it may import functions of.
     pub grants: Vec<String>,
-    /// Names of the keys it may seal and open with.
+    /// Names of the keys it may seal, open, sign and verify with.
     pub keys: Vec<String>,
+    /// Counters and token buckets that it may have. Grant `counters`.
+    pub counters: Option<usize>,
+    /// Values that it may keep. Grant `key-value`.
+    pub store_entries: Option<usize>,
+    /// Bytes of keys and values that it may keep. Grant `key-value`.
+    pub store_bytes: Option<usize>,
+    /// Origins that it may send requests to: `https://host:port`, or `http://` on loopback. Grant `outbound`.
+    pub origins: Vec<String>,
+    /// Time that one of its requests may take.
+    pub outbound_ms: Option<u64>,
+    /// Bytes of an answer to one of its requests.
+    pub outbound_bytes: Option<usize>,
+    /// Requests of it under way at once.
+    pub outbound_calls: Option<usize>,
+    /// PEM roots for its `origins`. Absent: the public web's.
+    pub outbound_ca: Option<PathBuf>,
+    /// Models that it may ask. Grant `inference`.
+    pub models: Vec<String>,
+    /// Legal areas that it may ask models in, beside what the route allows. Empty: where the route's requests may go;
+    /// on a route without inferences, where this node stands.
+    pub jurisdictions: Vec<String>,
     /// Its own configuration, handed to `configure` as JSON.
     pub config: Option<toml::Table>,
     /// Computing time of one hook.
     pub deadline_ms: Option<u64>,
     /// Memory of one instance.
     pub memory_bytes: Option<usize>,
+    /// Bytes of verdicts that are remembered, where it imports nothing but `http` and `identity`; 0: none are.
+    pub memo_bytes: Option<usize>,
     /// Calls of it at once; one more is refused. Absent: a quarter of `policy.instances`.
     pub instances: Option<u32>,
     /// Failures in a row after which it is not called for a while; 0: never.
     pub quarantine_after: Option<u32>,
+    /// A candidate that runs beside it and decides nothing.
+    pub shadow: Option<Shadow>,
+}
+
+/// `shadow` of a plugin
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shadow {
+    /// The candidate's component.
+    pub component: PathBuf,
+    /// As the plugin's.
+    pub sha256: Option<String>,
+    /// As the plugin's.
+    pub version: Option<String>,
+    /// Its own configuration. Absent: the plugin's.
+    pub config: Option<toml::Table>,
+    /// How many of a hundred calls are compared.
+    pub percent: Option<u8>,
+}
+
+/// `[[functions]]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Function {
+    /// Name that routes use.
+    pub name: String,
+    /// The component, for `wasi:http` 0.2 or 0.3.
+    pub component: PathBuf,
+    /// What of the world it may import functions of: wasi-http, clocks, random, stdio.
+    pub grants: Vec<String>,
+    /// Origins that it may send requests to: `https://host:port`, or `http://` on loopback. Grant `wasi-http`.
+    pub origins: Vec<String>,
+    /// Its environment variables.
+    pub env: BTreeMap<String, String>,
+    /// Computing time for one request, its streams included.
+    pub deadline_ms: Option<u64>,
+    /// Time that an instance may live, to the last byte of its answer and the work after it.
+    pub lifetime_ms: Option<u64>,
+    /// Memory of one instance.
+    pub memory_bytes: Option<usize>,
+    /// Requests inside it at once; one more is refused. Absent: a quarter of `policy.function_instances`.
+    pub instances: Option<u32>,
+    /// Bytes of each body that enters or leaves it.
+    pub body_bytes: Option<usize>,
 }
 
 /// `[[regions]]`
@@ -341,6 +496,10 @@ pub struct Route {
     pub jurisdictions: Vec<String>,
     /// Where requests go. Dialect `http` only.
     pub origin: Option<String>,
+    /// The function that answers instead of an origin. Dialect `http` only.
+    pub function: Option<String>,
+    /// Functions in front of origin or function, from the client's side on. Dialect `http` only.
+    pub middleware: Vec<String>,
     /// Whether the caller's `Authorization` goes to the origin. Dialect `http` only.
     pub forward_authorization: bool,
     /// Answer cache; absent: nothing is stored.

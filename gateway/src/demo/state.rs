@@ -124,6 +124,9 @@ development_ca = "."
 [admin]
 address = "127.0.0.1:{admin}"
 
+[policy]
+state_dir = "state"
+
 [balance]
 probe_interval_ms = 250
 

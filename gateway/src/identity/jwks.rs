@@ -24,11 +24,12 @@ pub(super) struct Keys {
     keys: Vec<Key>,
 }
 
-struct Key {
-    id: Option<String>,
+/// A key for one algorithm.
+pub(super) struct Key {
+    pub(super) id: Option<String>,
     algorithm: Algorithm,
     jwk: Jwk,
-    decoding: DecodingKey,
+    pub(super) decoding: DecodingKey,
 }
 
 impl PartialEq for Keys {
@@ -57,19 +58,15 @@ impl Keys {
     }
 
     /// The key a token names; a token without a name gets the only key there is for its algorithm.
-    pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&DecodingKey> {
+    pub(super) fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<&Key> {
         let mut fitting = self.keys.iter().filter(|key| key.algorithm == algorithm);
         match id {
-            Some(id) => fitting.find(|key| key.id.as_deref() == Some(id)).map(|key| &key.decoding),
+            Some(id) => fitting.find(|key| key.id.as_deref() == Some(id)),
             None => {
                 let only = fitting.next()?;
-                fitting.next().is_none().then_some(&only.decoding)
+                fitting.next().is_none().then_some(only)
             }
         }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.keys.is_empty()
     }
 }
 
@@ -97,15 +94,21 @@ pub(super) struct Remote {
     url: Url,
     client: Client,
     refresh: Duration,
+    stale: Duration,
 }
 
 impl Remote {
-    pub(super) fn new(url: &Url, ca: Option<&Path>, refresh: Duration) -> Result<Self, StartError> {
-        Ok(Self { url: url.clone(), client: Client::new(ca, None, FETCH_TIMEOUT)?, refresh })
+    pub(super) fn new(url: &Url, ca: Option<&Path>, refresh: Duration, stale: Duration) -> Result<Self, StartError> {
+        Ok(Self { url: url.clone(), client: Client::new(ca, None, FETCH_TIMEOUT)?, refresh, stale })
     }
 
     pub(super) fn refresh(&self) -> Duration {
         self.refresh
+    }
+
+    /// How long keys are believed after the last fetch that succeeded.
+    pub(super) fn stale(&self) -> Duration {
+        self.stale
     }
 
     pub(super) async fn fetch(&self) -> Result<JwkSet, String> {

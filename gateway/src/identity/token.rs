@@ -41,7 +41,8 @@ impl Unverified {
     }
 }
 
-fn json<'a, T: Deserialize<'a>>(part: &str) -> Result<T, Absence> {
+/// One base64url part as JSON with nothing after it.
+pub(super) fn json<'a, T: Deserialize<'a>>(part: &str) -> Result<T, Absence> {
     let bytes = URL_SAFE_NO_PAD.decode(part).map_err(|_| Absence::Malformed)?;
     let mut reader = serde_json::Deserializer::from_reader(bytes.as_slice());
     T::deserialize(&mut reader).and_then(|value| reader.end().map(|()| value)).map_err(|_| Absence::Malformed)

@@ -10,7 +10,7 @@ use forebay_oip::{Encoded, Encoding, InferRequest, InferResponse, OutputEncoding
 use forebay_policy::Phase;
 use http::{HeaderMap, Response, StatusCode};
 
-use super::{Work, respond};
+use super::Work;
 use crate::cache::{Key, Lookup, Stored, key};
 use crate::config::{InferenceTarget, Scope};
 use crate::dialect::ModelName;
@@ -48,7 +48,7 @@ pub(super) async fn answer(
     exchange.enter(Stage::Encode);
     let encoded = encode(&stored, changed, id, &encodings)?;
     oip::describe(&mut headers, &encoded);
-    Ok(respond(StatusCode::OK, headers, ResponseBody::full(encoded.body)))
+    work.reply(StatusCode::OK, headers, encoded.body).await
 }
 
 /// The canonical answer: from the cache, from another request's flight, or from a region.
@@ -155,14 +155,14 @@ async fn forward(
         request.parameters.insert(NONCE.to_owned(), nonce.to_string().into());
     }
     let leaving = Contents::Request { model: name.model.clone(), request };
-    let leaving = into_request(chain.on_forward(leaving, work.identity, work.deadline).await?)?;
+    let leaving = into_request(chain.on_forward(leaving, &work.context).await?)?;
 
     let call = work.call(exchange, target, name);
     let answer = work.edge.regions.infer(&call, leaving, &mut exchange.trail).await?;
     exchange.region_timing = answer.timing;
 
     let returned = Contents::Response { model: name.model.clone(), nonce, response: answer.response };
-    let returned = into_response(chain.on_return(returned, work.identity, work.deadline).await?)?;
+    let returned = into_response(chain.on_return(returned, &work.context).await?)?;
     Ok((Arc::new(Stored::new(returned, Instant::now(), ttl)), answer.digest))
 }
 
@@ -178,7 +178,7 @@ async fn policy_response(
         return Ok(None);
     }
     let contents = Contents::Response { model: name.model.clone(), nonce: None, response: stored.answer.clone() };
-    let shown = chain.on_response(StatusCode::OK, headers, Some(contents), work.identity, work.deadline).await?;
+    let shown = chain.on_response(StatusCode::OK, headers, Some(contents), &work.context).await?;
     shown.filter(|shown| shown.touched).map(|shown| into_response(shown.contents)).transpose()
 }
 

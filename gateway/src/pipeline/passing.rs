@@ -2,15 +2,16 @@
 //! a plugin must see a JSON body whole.
 
 use forebay_http::{Body, BodyError, ProblemType, RequestBody, ResponseBody, collect_bounded};
-use forebay_policy::Phase;
+use forebay_policy::{Phase, Side};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Response};
 use http_body::Body as _;
 
 use super::{Work, respond};
-use crate::config::OriginTarget;
 use crate::error::Refusal;
 use crate::exchange::Exchange;
+use crate::function;
+use crate::policy::body::{Fault, check_coding, is_coded};
 use crate::policy::into_json;
 use crate::policy::json_body::JsonBody;
 use crate::policy::message::Contents;
@@ -21,54 +22,83 @@ use crate::upstream::proxy::{Answer, Passing};
 pub(super) async fn answer(
     work: &Work<'_>,
     exchange: &mut Exchange,
-    target: &OriginTarget,
+    forward_authorization: bool,
     body: RequestBody,
 ) -> Result<Response<ResponseBody>, Refusal> {
-    let Some(origin) = &work.route.origin else {
-        return Err(Refusal::new(ProblemType::Internal, "this route has no origin"));
-    };
     exchange.enter(Stage::Forward);
     let chain = &work.route.chain;
-    let look_inside = chain.looks_into_answers();
-    let body = leaving(work, exchange, body).await?;
+    let by_field = chain.looks_into_answers();
+    let look_inside = by_field || chain.looks_into(Side::Response);
+    let (body, fault) = leaving(work, exchange, body).await?;
     let passing = Passing {
         facts: &work.facts,
         pop: &work.edge.pop.name,
-        forward_authorization: target.forward_authorization,
+        forward_authorization,
         trace: exchange.trace.header(),
         deadline: work.deadline,
         look_inside,
         idle: work.edge.limits.listener.idle,
     };
-    let Answer { status, mut headers, body } = origin.pass(&passing, body).await?;
+    let passed = behind(work, &passing, body).await;
+    // What a plugin refused in the body is what the client is told, not what the origin made of half a request.
+    let Answer { status, mut headers, body } = passed.map_err(|refusal| fault.lock().take().unwrap_or(refusal))?;
 
     let bodiless = work.facts.method == Method::HEAD || body.is_end_stream();
-    if !look_inside || bodiless {
+    if bodiless {
         exchange.enter(Stage::PolicyResponse);
-        chain.on_response(status, &mut headers, None, work.identity, work.deadline).await?;
+        chain.on_response(status, &mut headers, None, &work.context).await?;
         return Ok(respond(status, headers, body));
+    }
+    if look_inside && is_coded(&headers) {
+        return Err(unreadable("it has a content coding, and this route's policies look into it"));
+    }
+    if !by_field {
+        exchange.enter(Stage::PolicyResponse);
+        chain.on_response(status, &mut headers, None, &work.context).await?;
+        if !chain.has(Phase::ResponseBody) {
+            return work.stream(status, headers, body).await;
+        }
+        let bytes = collect_bounded(body, work.edge.limits.answer_bytes, work.deadline.into()).await;
+        return work.reply(status, headers, bytes.map_err(unreadable)?).await;
     }
     let returned = returned(work, &headers, body).await?;
     exchange.enter(Stage::PolicyResponse);
-    let shown = chain.on_response(status, &mut headers, Some(returned), work.identity, work.deadline).await?;
+    let shown = chain.on_response(status, &mut headers, Some(returned), &work.context).await?;
     let bytes = shown.map(|shown| into_json(shown.contents)).transpose()?.unwrap_or_default();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    Ok(respond(status, headers, ResponseBody::full(bytes)))
+    work.reply(status, headers, bytes).await
+}
+
+/// Whoever answers this route: its origin, its function, or middleware in front of either.
+async fn behind(work: &Work<'_>, passing: &Passing<'_>, body: Body) -> Result<Answer, Refusal> {
+    match &work.route.origin {
+        Some(origin) if work.route.stack.is_empty() => origin.pass(passing, body).await,
+        _ => function::pass(work.edge, work.route, passing, body).await,
+    }
+}
+
+/// An answer that this route's policies cannot look into.
+fn unreadable(cause: impl std::fmt::Display) -> Refusal {
+    Refusal::new(ProblemType::BadGateway, "the origin's answer cannot be read").because(cause)
 }
 
 /// The request's body: a stream, or JSON with its fields sealed. A plugin that seals must not be got around by another
 /// content type, so there a body that is not JSON is refused.
-async fn leaving(work: &Work<'_>, exchange: &mut Exchange, body: RequestBody) -> Result<Body, Refusal> {
-    let limit = work.route.config.body_bytes;
-    if !work.route.chain.has(Phase::Forward) {
+async fn leaving(work: &Work<'_>, exchange: &mut Exchange, body: RequestBody) -> Result<(Body, Fault), Refusal> {
+    let (chain, limit) = (&work.route.chain, work.route.config.body_bytes);
+    if !chain.has(Phase::Forward) && !chain.has(Phase::RequestBody) {
         if body.size_hint().lower() > limit as u64 {
             return Err(BodyError::TooLarge { limit_bytes: limit as u64 }.into());
         }
-        return Ok(body.limited(limit as u64, work.edge.limits.listener.idle));
+        if chain.has(Phase::RequestChunk) {
+            check_coding(&work.facts.headers)?;
+        }
+        let body = body.limited(limit as u64, work.edge.limits.listener.idle);
+        return chain.streamed(Side::Request, &work.facts.headers, body, &work.context).await;
     }
     let bytes = work.collect(exchange, body).await?;
-    if bytes.is_empty() {
-        return Ok(Body::full(bytes));
+    if bytes.is_empty() || !chain.has(Phase::Forward) {
+        return Ok((Body::full(bytes), Fault::default()));
     }
     if !is_json(&work.facts.headers) {
         let detail = "this route takes JSON bodies only: its policies look into them";
@@ -76,22 +106,20 @@ async fn leaving(work: &Work<'_>, exchange: &mut Exchange, body: RequestBody) ->
     }
     let body = JsonBody::read(&bytes)
         .map_err(|error| Refusal::new(ProblemType::MalformedBody, format!("the body is not JSON: {error}")))?;
-    let sealed = work.route.chain.on_forward(Contents::Json(body), work.identity, work.deadline).await?;
-    Ok(Body::full(into_json(sealed)?))
+    let sealed = work.route.chain.on_forward(Contents::Json(body), &work.context).await?;
+    Ok((Body::full(into_json(sealed)?), Fault::default()))
 }
 
 /// The origin's JSON answer, whole, with its fields opened. One that is something else could hold what is to be sealed
 /// for the client where no plugin can find it.
 async fn returned(work: &Work<'_>, headers: &HeaderMap, body: ResponseBody) -> Result<Contents, Refusal> {
-    let broken =
-        |cause: String| Refusal::new(ProblemType::BadGateway, "the origin's answer cannot be read").because(cause);
     if !is_json(headers) {
-        return Err(broken("it is not JSON, and this route's policies look into it".into()));
+        return Err(unreadable("it is not JSON, and this route's policies look into it"));
     }
     let bytes = collect_bounded(body, work.edge.limits.answer_bytes, work.deadline.into()).await;
-    let body = JsonBody::read(&bytes.map_err(|error| broken(error.to_string()))?);
-    let body = body.map_err(|error| broken(error.to_string()))?;
-    work.route.chain.on_return(Contents::Json(body), work.identity, work.deadline).await
+    let body = JsonBody::read(&bytes.map_err(unreadable)?);
+    let body = body.map_err(unreadable)?;
+    work.route.chain.on_return(Contents::Json(body), &work.context).await
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -7,7 +7,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde_json::json;
 
-use super::{Work, respond};
+use super::Work;
 use crate::config::InferenceTarget;
 use crate::dialect::{Ask, ModelName};
 use crate::error::Refusal;
@@ -35,10 +35,10 @@ pub(super) async fn answer(
     };
     exchange.enter(Stage::PolicyResponse);
     let mut headers = HeaderMap::new();
-    work.route.chain.on_response(status, &mut headers, None, work.identity, work.deadline).await?;
+    work.route.chain.on_response(status, &mut headers, None, &work.context).await?;
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-    Ok(respond(status, headers, ResponseBody::full(body)))
+    work.reply(status, headers, body).await
 }
 
 /// A region's word on a model.

@@ -1,10 +1,10 @@
-//! Heads as plugins see them. Credentials are left out when the view is made, so no plugin can read one.
+//! Heads as plugins see them.
 
-use std::borrow::Cow;
+use std::borrow::{Borrow, Cow};
+use std::net::IpAddr;
 
-use forebay_policy::{RequestView, ResponseView};
-use http::header::{AUTHORIZATION, PROXY_AUTHORIZATION};
-use http::{HeaderMap, Method};
+use forebay_policy::{HeadEdits, RequestView, ResponseView, combined, names};
+use http::{HeaderMap, Method, Version};
 
 /// The head of a request, owned, with the edits made so far.
 #[derive(Debug, Clone)]
@@ -25,6 +25,22 @@ pub(crate) struct RequestFacts {
     pub(crate) model: Option<String>,
     /// The route's dialect.
     pub(crate) dialect: &'static str,
+    /// Address of the client's connection.
+    pub(crate) peer: IpAddr,
+    /// Protocol of the client's connection.
+    pub(crate) version: Version,
+    /// The trace it belongs to.
+    pub(crate) trace_id: String,
+    /// The legal areas that policies left, where one restricted them.
+    pub(crate) areas: Option<Vec<String>>,
+}
+
+impl RequestFacts {
+    /// Makes a plugin's edits.
+    pub(crate) fn edit(&mut self, edits: &HeadEdits) {
+        edits.apply(&mut self.headers);
+        self.areas = edits.jurisdictions(self.areas.take());
+    }
 }
 
 impl RequestView for RequestFacts {
@@ -59,58 +75,51 @@ impl RequestView for RequestFacts {
     fn dialect(&self) -> &str {
         self.dialect
     }
+
+    fn header_names(&self) -> Vec<String> {
+        names(&self.headers)
+    }
+
+    fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
+    fn protocol(&self) -> &str {
+        match self.version {
+            Version::HTTP_2 => "HTTP/2.0",
+            Version::HTTP_10 => "HTTP/1.0",
+            _ => "HTTP/1.1",
+        }
+    }
+
+    fn trace_id(&self) -> &str {
+        &self.trace_id
+    }
+
+    fn jurisdictions(&self) -> Option<&[String]> {
+        self.areas.as_deref()
+    }
 }
 
-/// The head of a response.
+/// The head of a response, whose fields are its own or borrowed.
 #[derive(Debug)]
-pub(crate) struct ResponseFacts {
+pub(crate) struct ResponseFacts<H = HeaderMap> {
     /// Status code.
     pub(crate) status: u16,
     /// Fields.
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: H,
 }
 
-impl ResponseView for ResponseFacts {
+impl<H: Borrow<HeaderMap> + Send + Sync> ResponseView for ResponseFacts<H> {
     fn status(&self) -> u16 {
         self.status
     }
 
     fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        combined(&self.headers, name)
+        combined(self.headers.borrow(), name)
     }
-}
 
-/// Repeated fields as one value (RFC 9110, section 5.2).
-fn combined<'h>(headers: &'h HeaderMap, name: &str) -> Option<Cow<'h, [u8]>> {
-    if name == AUTHORIZATION.as_str() || name == PROXY_AUTHORIZATION.as_str() {
-        return None;
-    }
-    let mut values = headers.get_all(name).iter();
-    let first = values.next()?.as_bytes();
-    let Some(second) = values.next() else {
-        return Some(Cow::Borrowed(first));
-    };
-    let mut joined = first.to_vec();
-    for value in std::iter::once(second).chain(values) {
-        joined.extend_from_slice(b", ");
-        joined.extend_from_slice(value.as_bytes());
-    }
-    Some(Cow::Owned(joined))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn repeated_fields_join_and_credentials_are_absent() {
-        let mut headers = HeaderMap::new();
-        headers.append("accept", "a".parse().unwrap());
-        headers.append("accept", "b".parse().unwrap());
-        headers.append("authorization", "Bearer secret".parse().unwrap());
-        assert_eq!(combined(&headers, "accept").unwrap().as_ref(), b"a, b");
-        assert!(combined(&headers, "authorization").is_none());
-        assert!(combined(&headers, "x-none").is_none());
+    fn header_names(&self) -> Vec<String> {
+        names(self.headers.borrow())
     }
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use forebay_http::ListenerCounts;
+use forebay_policy::{MemoStats, Phase};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -14,6 +15,13 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::access_log::Line;
 use super::timing::{Stage, StageClock};
+
+mod memo;
+mod plugins;
+
+use memo::MemoMetrics;
+
+pub(crate) use plugins::{PluginMetrics, Spent};
 
 /// Seconds, from a cache hit to a slow generation.
 const SECONDS: [f64; 14] = [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
@@ -62,6 +70,13 @@ struct ListenerLabels {
     event: &'static str,
 }
 
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ShadowLabels {
+    plugin: String,
+    hook: &'static str,
+    result: &'static str,
+}
+
 type Seconds = fn() -> Histogram;
 
 /// The counters of one route.
@@ -78,12 +93,15 @@ pub struct Metrics {
     stages: [Histogram; Stage::COUNT],
     cache: Family<CacheLabels, Counter>,
     policy_failures: Family<PolicyLabels, Counter>,
+    pub(crate) plugins: PluginMetrics,
+    shadow: Family<ShadowLabels, Counter>,
     region_requests: Family<RegionLabels, Counter>,
     region_seconds: Family<RegionName, Histogram, Seconds>,
     region_up: Family<RegionName, Gauge>,
     in_work: Gauge,
     open: Gauge,
     listener: Family<ListenerLabels, Gauge>,
+    memo: MemoMetrics,
     sent_bytes: Counter<u64, AtomicU64>,
 }
 
@@ -97,12 +115,15 @@ impl Default for Metrics {
             stages: std::array::from_fn(|_| seconds()),
             cache: Family::default(),
             policy_failures: Family::default(),
+            plugins: PluginMetrics::default(),
+            shadow: Family::default(),
             region_requests: Family::default(),
             region_seconds: Family::new_with_constructor(seconds),
             region_up: Family::default(),
             in_work: Gauge::default(),
             open: Gauge::default(),
             listener: Family::default(),
+            memo: MemoMetrics::default(),
             sent_bytes: Counter::default(),
         };
         metrics.register();
@@ -121,12 +142,15 @@ impl Metrics {
         r.register_with_unit("stage", "Time spent in each stage", Unit::Seconds, stages);
         r.register("cache", "Inferences by what the cache did", self.cache.clone());
         r.register("policy_failures", "Hooks that failed, by plugin and reason", self.policy_failures.clone());
+        self.plugins.register(r);
+        r.register("policy_shadow", "Calls of candidates by how they compare", self.shadow.clone());
         r.register("region_requests", "Attempts at a region by outcome", self.region_requests.clone());
         r.register_with_unit("region_request", "Time of one attempt", Unit::Seconds, self.region_seconds.clone());
         r.register("region_up", "1 where a region may be chosen", self.region_up.clone());
         r.register("requests_in_work", "Requests between head and last byte", self.in_work.clone());
         r.register("connections", "Open client connections", self.open.clone());
         r.register("listener_events", "What happened to client connections since the start", self.listener.clone());
+        self.memo.register(r);
         r.register_with_unit("sent", "Body bytes sent to clients", Unit::Bytes, self.sent_bytes.clone());
     }
 
@@ -176,9 +200,20 @@ impl Metrics {
         self.cache.get_or_create(&CacheLabels { result }).inc();
     }
 
+    /// What a plugin's verdict memo did so far.
+    pub(crate) fn memo(&self, plugin: &str, stats: MemoStats) {
+        self.memo.set(plugin, stats);
+    }
+
     /// A hook failed.
     pub fn policy_failed(&self, plugin: &str, reason: &'static str) {
         self.policy_failures.get_or_create(&PolicyLabels { plugin: plugin.to_owned(), reason }).inc();
+    }
+
+    /// A candidate was compared with the active version, or was not.
+    pub(crate) fn shadow(&self, plugin: &str, phase: Phase, result: &'static str) {
+        let labels = ShadowLabels { plugin: plugin.to_owned(), hook: phase.hook(), result };
+        self.shadow.get_or_create(&labels).inc();
     }
 
     /// One attempt at a region ended.

@@ -17,6 +17,7 @@ use tokio::time::timeout_at;
 use super::client::Client;
 use crate::config::OriginTarget;
 use crate::error::{Refusal, StartError};
+use crate::identity::dpop::DPOP;
 use crate::policy::view::RequestFacts;
 use crate::telemetry::trace::TRACEPARENT;
 
@@ -143,6 +144,7 @@ impl Origin {
         headers.remove(CONTENT_LENGTH);
         if !passing.forward_authorization {
             headers.remove(AUTHORIZATION);
+            headers.remove(DPOP);
         }
         if passing.look_inside {
             // An answer whose fields are to be opened must come whole and as it is.

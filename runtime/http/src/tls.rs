@@ -49,6 +49,18 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
+/// Whether a server asks its clients for certificates. The path is a PEM file of roots, one of which must have signed
+/// them. A client that shows another certificate is not let in, whichever it is.
+#[derive(Clone, Copy, Debug)]
+pub enum ClientAuth<'a> {
+    /// It does not.
+    Off,
+    /// It does, and lets in those who have none.
+    Optional(&'a Path),
+    /// It does, and lets in nobody else.
+    Required(&'a Path),
+}
+
 /// A server's configuration: `certificate` and `key` are PEM files, the certificate first and then its chain. With
 /// `client_ca` (a PEM file of roots) every client must present a certificate that one of them signed. ALPN offers
 /// HTTP/2 and HTTP/1.1; early data is refused; sessions resume by tickets that a new configuration makes worthless.
@@ -56,19 +68,30 @@ pub fn provider() -> Arc<CryptoProvider> {
 /// # Errors
 /// [`HttpError::Read`] or [`HttpError::Pem`] with the file, or [`HttpError::Tls`].
 pub fn server_config(certificate: &Path, key: &Path, client_ca: Option<&Path>) -> Result<ServerConfig, HttpError> {
+    server_config_with(certificate, key, client_ca.map_or(ClientAuth::Off, ClientAuth::Required))
+}
+
+/// As [`server_config`], for servers that may leave it to a client whether it shows a certificate. A resumed session
+/// has the certificate of the one it resumes.
+///
+/// # Errors
+/// As [`server_config`].
+pub fn server_config_with(certificate: &Path, key: &Path, clients: ClientAuth<'_>) -> Result<ServerConfig, HttpError> {
     let chain = certificates(certificate)?;
     let private = private_key(key)?;
     let provider = provider();
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(|error| HttpError::Tls(error.to_string()))?;
-    let builder = match client_ca {
-        None => builder.with_no_client_auth(),
-        Some(path) => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(path)?), provider)
-                .build()
-                .map_err(|error| HttpError::pem(path, &error))?;
-            builder.with_client_cert_verifier(verifier)
+    let builder = match clients {
+        ClientAuth::Off => builder.with_no_client_auth(),
+        ClientAuth::Optional(path) | ClientAuth::Required(path) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(path)?), provider);
+            let verifier = match clients {
+                ClientAuth::Optional(_) => verifier.allow_unauthenticated(),
+                _ => verifier,
+            };
+            builder.with_client_cert_verifier(verifier.build().map_err(|error| HttpError::pem(path, &error))?)
         }
     };
     let mut config = builder.with_single_cert(chain, private).map_err(|error| refused(certificate, key, &error))?;

@@ -10,12 +10,24 @@
 wasmtime::component::bindgen!({
     path: "../../wit",
     world: "host",
-    imports: { default: trappable },
+    imports: {
+        // What may wait for something outside this process.
+        "forebay:policy/counters@0.1.1": async | trappable,
+        "forebay:policy/key-value@0.1.1": async | trappable,
+        "forebay:policy/outbound@0.1.1": async | trappable,
+        "forebay:policy/inference@0.1.1": async | trappable,
+        default: trappable,
+    },
     with: {
         "forebay:policy/http.request": crate::host::handles::RequestHandle,
         "forebay:policy/http.response": crate::host::handles::ResponseHandle,
+        "forebay:policy/http.trailers": crate::host::handles::TrailersHandle,
+        "forebay:policy/body.part": crate::host::handles::PartHandle,
         "forebay:policy/sealing.message": crate::host::handles::MessageHandle,
     },
 });
 
-pub(crate) use forebay::policy::{http, identity, log, sealing, types};
+pub(crate) use forebay::policy::{
+    body, clock, counters, http, identity, inference, key_value, keys, log, metrics, notes, outbound, random, sealing,
+    types,
+};

@@ -61,6 +61,20 @@ impl Breaker {
         }
     }
 
+    /// Whether a verdict may be given without a call. One that was counts as a call that ended well.
+    pub(crate) fn vouch(&mut self) -> bool {
+        let closed = matches!(self.state, State::Closed { .. });
+        if closed {
+            self.state = State::Closed { failures: 0 };
+        }
+        closed
+    }
+
+    /// Whether no failure is counted.
+    pub(crate) fn is_calm(&self) -> bool {
+        matches!(self.state, State::Closed { failures: 0 })
+    }
+
     /// Notes how a call ended. Calls that began before a quarantine do not change it.
     pub(crate) fn ended(&mut self, pass: Pass, end: End, now: Instant) {
         let open = |wait: Duration| State::Open { until: now + wait, wait };
@@ -159,6 +173,22 @@ mod tests {
         assert_eq!(breaker.admit(start + FIRST), None);
         breaker.ended(Pass::Probe, End::Well, start + FIRST);
         assert_eq!(breaker.admit(start + FIRST), Some(Pass::Call));
+    }
+
+    #[test]
+    fn a_verdict_without_a_call_counts_as_one_and_not_in_quarantine() {
+        let (mut breaker, now) = (Breaker::new(2), Instant::now());
+        assert!(breaker.is_calm() && breaker.vouch());
+        breaker.ended(Pass::Call, End::Badly, now);
+        assert!(!breaker.is_calm() && breaker.vouch() && breaker.is_calm());
+        breaker.ended(Pass::Call, End::Badly, now);
+        assert_eq!(breaker.admit(now), Some(Pass::Call));
+        let (mut breaker, start) = open();
+        assert!(!breaker.vouch());
+        assert_eq!(breaker.admit(start + FIRST), Some(Pass::Probe));
+        assert!(!breaker.vouch() && !breaker.is_calm());
+        breaker.ended(Pass::Probe, End::Well, start + FIRST);
+        assert!(breaker.is_calm() && breaker.vouch());
     }
 
     #[test]

@@ -1,44 +1,49 @@
 //! One call into a guest: a store with its limits, and an error with its true name.
 
-use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lift, Lower};
+use wasmtime::component::{ComponentNamedList, Instance, InstancePre, Lift, Lower, TypedFunc};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 
-use crate::engine::ticks;
 use crate::error::Failure;
 use crate::limits::HOST_CALL_BYTES;
 use crate::state::{CallState, Stop};
 
-/// Makes a store in which a guest may run for `deadline`.
+/// Makes a store for one instance. A guest may run in it once its state began a call.
 ///
-/// At each tick the guest yields to the other tasks of its thread. Only ticks in which it ran count. What the
-/// host works for it is counted by the state, since no tick ends a host function.
-pub(crate) fn store(engine: &wasmtime::Engine, state: CallState, deadline: std::time::Duration) -> Store<CallState> {
+/// At each tick the guest yields to the other tasks of its thread. Only ticks in which it ran count, and the state
+/// counts them, as it does what the host works for the guest, since no tick ends a host function.
+pub(crate) fn store(engine: &wasmtime::Engine, state: CallState) -> Store<CallState> {
+    let fuel = HOST_CALL_BYTES.saturating_add(state.limits().part_bytes);
     let mut store = Store::new(engine, state);
     store.limiter(|state| state);
-    store.set_hostcall_fuel(HOST_CALL_BYTES);
-    let mut left = ticks(deadline);
-    store.epoch_deadline_callback(move |mut context| {
-        left = left.checked_sub(1).ok_or(Stop::Deadline)?;
-        context.data_mut().pause()?;
+    store.set_hostcall_fuel(fuel);
+    store.epoch_deadline_callback(|mut context| {
+        context.data_mut().tick()?;
         Ok(UpdateDeadline::Yield(1))
     });
     store.set_epoch_deadline(1);
     store
 }
 
-/// Makes a fresh instance and calls one of its hooks.
-pub(crate) async fn hook<P, R>(
+/// Makes a fresh instance.
+pub(crate) async fn instance(
     store: &mut Store<CallState>,
     pre: &InstancePre<CallState>,
-    index: &ComponentExportIndex,
+) -> Result<Instance, Failure> {
+    pre.instantiate_async(&mut *store).await.map_err(|error| failure(&error))
+}
+
+/// Calls a hook of an instance.
+pub(crate) async fn hook<P, R>(
+    store: &mut Store<CallState>,
+    function: &TypedFunc<P, R>,
     params: P,
 ) -> Result<R, Failure>
 where
     P: ComponentNamedList + Lower + Send + Sync,
     R: ComponentNamedList + Lift + Send + Sync + 'static,
 {
-    let instance = pre.instantiate_async(&mut *store).await.map_err(|error| failure(&error))?;
-    let function = instance.get_typed_func::<P, R>(&mut *store, index).map_err(|error| failure(&error))?;
+    // The tick that ends now may have begun before the call did.
+    store.set_epoch_deadline(1);
     function.call_async(&mut *store, params).await.map_err(|error| failure(&error))
 }
 
@@ -50,7 +55,9 @@ pub(crate) fn failure(error: &wasmtime::Error) -> Failure {
             Stop::Memory => Failure::Memory,
             Stop::HostCalls => Failure::HostCalls,
             Stop::BadVerdict(why) => Failure::BadVerdict(why.clone()),
+            Stop::Unavailable(_) => Failure::Internal(stop.to_string()),
             Stop::NotHere(what) => Failure::Trap((*what).to_owned()),
+            Stop::Wasi(_) => Failure::Trap(stop.to_string()),
         };
     }
     if error.is::<PoolConcurrencyLimitError>() {

@@ -10,6 +10,7 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use crate::error::LoadError;
+use crate::wasi::is_wasi;
 
 const PACKAGE: &str = "forebay:policy/";
 
@@ -20,15 +21,50 @@ pub enum Capability {
     Http,
     /// Read verified claims.
     Identity,
+    /// Read and replace bodies.
+    Body,
     /// Have fields sealed and opened.
     Sealing,
     /// Write log lines.
     Log,
+    /// Read the time.
+    Clock,
+    /// Get random bytes.
+    Random,
+    /// Count, and take from token buckets.
+    Counters,
+    /// Keep small values.
+    KeyValue,
+    /// Sign, verify, seal and open with keys by name.
+    Keys,
+    /// Give numbers to the node's metrics.
+    Metrics,
+    /// Send HTTP requests to allowed origins.
+    Outbound,
+    /// Ask models.
+    Inference,
+    /// Leave notes for later hooks of the same request.
+    Notes,
 }
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Self; 4] = [Self::Http, Self::Identity, Self::Sealing, Self::Log];
+    pub const ALL: [Self; 14] = [
+        Self::Http,
+        Self::Identity,
+        Self::Body,
+        Self::Sealing,
+        Self::Log,
+        Self::Clock,
+        Self::Random,
+        Self::Counters,
+        Self::KeyValue,
+        Self::Keys,
+        Self::Metrics,
+        Self::Outbound,
+        Self::Inference,
+        Self::Notes,
+    ];
 
     /// The name of the interface in `wit/`.
     #[must_use]
@@ -36,9 +72,26 @@ impl Capability {
         match self {
             Self::Http => "http",
             Self::Identity => "identity",
+            Self::Body => "body",
             Self::Sealing => "sealing",
             Self::Log => "log",
+            Self::Clock => "clock",
+            Self::Random => "random",
+            Self::Counters => "counters",
+            Self::KeyValue => "key-value",
+            Self::Keys => "keys",
+            Self::Metrics => "metrics",
+            Self::Outbound => "outbound",
+            Self::Inference => "inference",
+            Self::Notes => "notes",
         }
+    }
+
+    /// Whether what it gives depends on the request alone and has no effect but edits: a component that uses nothing
+    /// else decides alike whenever it reads alike.
+    #[must_use]
+    pub fn is_pure(self) -> bool {
+        matches!(self, Self::Http | Self::Identity)
     }
 }
 
@@ -50,7 +103,7 @@ impl fmt::Display for Capability {
 
 /// A word that names no capability.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a capability: expected http, identity, sealing or log")]
+#[error("`{name}` is not a capability: expected one of {all}", name = .0, all = list(&Capability::ALL))]
 pub struct UnknownCapability(pub String);
 
 impl FromStr for Capability {
@@ -85,6 +138,8 @@ pub(crate) fn used_by(component: &Component) -> Result<BTreeSet<Capability>, Loa
                     used.insert(capability);
                 }
             }
+            // Stubbed: see `wasi`.
+            (_, ComponentItem::ComponentInstance(_)) if is_wasi(name) => {}
             _ => unknown.push(name.to_owned()),
         }
     }

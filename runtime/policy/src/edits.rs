@@ -1,11 +1,9 @@
 //! Edits of a head: what may be edited, and the list that takes effect after a valid verdict.
 
-use std::borrow::Cow;
-
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Fields that belong to the connection (RFC 9110, section 7.6.1), to message framing or to the gateway.
-const FIXED: [&str; 12] = [
+const FIXED: [&str; 13] = [
     "connection",
     "keep-alive",
     "proxy-connection",
@@ -18,10 +16,17 @@ const FIXED: [&str; 12] = [
     "host",
     "content-length",
     "authorization",
+    "dpop",
 ];
 
-/// Fields that hold credentials. Reading one gives nothing.
-const SECRET: [&str; 2] = ["authorization", "proxy-authorization"];
+/// Fields that must not be trailers: who reads them there would read the message anew (RFC 9110, section 6.5.1).
+const NO_TRAILER: [&str; 8] =
+    ["content-type", "content-range", "set-cookie", "cache-control", "expires", "location", "www-authenticate", "vary"];
+
+/// The most legal areas that one restriction may name.
+const AREAS: usize = 64;
+/// The longest name of a legal area.
+const AREA_BYTES: usize = 64;
 
 /// The prefix of the gateway's own fields.
 const OWN_PREFIX: &str = "forebay-";
@@ -31,6 +36,19 @@ const OWN_PREFIX: &str = "forebay-";
 pub(crate) enum Head {
     Request,
     Response,
+    /// Trailers, of either side. Fields that say how to read or route a message have no place there (RFC 9110, section
+    /// 6.5.1).
+    Trailers,
+}
+
+impl Head {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Response => "response",
+            Self::Trailers => "trailers",
+        }
+    }
 }
 
 /// One edit.
@@ -40,12 +58,16 @@ pub enum HeadEdit {
     Set(HeaderName, HeaderValue),
     /// Remove every field of that name.
     Remove(HeaderName),
+    /// Let no region outside these legal areas answer. Never widens what the route allows.
+    Restrict(Vec<String>),
 }
 
 impl HeadEdit {
-    fn name(&self) -> &HeaderName {
+    /// The field that is edited.
+    fn name(&self) -> Option<&HeaderName> {
         match self {
-            Self::Set(name, _) | Self::Remove(name) => name,
+            Self::Set(name, _) | Self::Remove(name) => Some(name),
+            Self::Restrict(_) => None,
         }
     }
 }
@@ -76,20 +98,48 @@ impl HeadEdits {
                 HeadEdit::Remove(name) => {
                     headers.remove(name);
                 }
+                HeadEdit::Restrict(_) => {}
             }
         }
+    }
+
+    /// The legal areas that all restrictions leave, and that `before` leaves. None: there is no restriction at all; an empty
+    /// list: no area is left.
+    #[must_use]
+    pub fn jurisdictions(&self, before: Option<Vec<String>>) -> Option<Vec<String>> {
+        self.0.iter().fold(before, |kept, edit| match (kept, edit) {
+            (Some(kept), HeadEdit::Restrict(areas)) => {
+                Some(kept.into_iter().filter(|area| areas.contains(area)).collect())
+            }
+            (None, HeadEdit::Restrict(areas)) => Some(areas.clone()),
+            (kept, _) => kept,
+        })
     }
 
     pub(crate) fn push(&mut self, edit: HeadEdit) {
         self.0.push(edit);
     }
 
+    /// The names of fields after these edits, of those that were there before.
+    pub(crate) fn overlay_names(&self, mut names: Vec<String>) -> Vec<String> {
+        for edit in &self.0 {
+            let Some(name) = edit.name().map(HeaderName::as_str) else { continue };
+            match (edit, names.binary_search_by(|known| known.as_str().cmp(name))) {
+                (HeadEdit::Set(..), Err(place)) => names.insert(place, name.to_owned()),
+                (HeadEdit::Remove(_), Ok(place)) => drop(names.remove(place)),
+                _ => {}
+            }
+        }
+        names
+    }
+
     /// What a field reads as after these edits: none when they do not touch it, otherwise its value or its
     /// absence.
     pub(crate) fn overlay(&self, name: &str) -> Option<Option<&[u8]>> {
-        self.0.iter().rev().find(|edit| edit.name().as_str() == name).map(|edit| match edit {
+        let edited = |edit: &&HeadEdit| edit.name().is_some_and(|edited| edited.as_str() == name);
+        self.0.iter().rev().find(edited).map(|edit| match edit {
             HeadEdit::Set(_, value) => Some(value.as_bytes()),
-            HeadEdit::Remove(_) => None,
+            _ => None,
         })
     }
 }
@@ -100,23 +150,25 @@ pub(crate) fn editable(head: Head, name: &str) -> Result<HeaderName, String> {
         .map_err(|_| format!("`{}` is not a field name", name.escape_debug()))?;
     let fixed = FIXED.contains(&parsed.as_str())
         || parsed.as_str().starts_with(OWN_PREFIX)
-        || (head == Head::Response && parsed == http::header::CONTENT_ENCODING);
+        || (head != Head::Request && parsed == http::header::CONTENT_ENCODING)
+        || (head == Head::Trailers && NO_TRAILER.contains(&parsed.as_str()));
     if fixed { Err(format!("the field `{parsed}` is not a plugin's to set or remove")) } else { Ok(parsed) }
+}
+
+/// Checks legal areas that policy wants to restrict a request to: few, and short words as the configuration has them.
+pub(crate) fn legal_areas(areas: Vec<String>) -> Result<Vec<String>, String> {
+    if areas.len() > AREAS {
+        return Err(format!("{} jurisdictions, more than {AREAS}", areas.len()));
+    }
+    if areas.iter().any(|area| area.is_empty() || area.len() > AREA_BYTES) {
+        return Err(format!("a jurisdiction that is empty or longer than {AREA_BYTES} bytes"));
+    }
+    Ok(areas)
 }
 
 /// Checks the value of a field. The value itself may be confidential, so the message does not repeat it.
 pub(crate) fn legal_value(name: &HeaderName, value: &[u8]) -> Result<HeaderValue, String> {
     HeaderValue::from_bytes(value).map_err(|_| format!("the value for `{name}` has control characters"))
-}
-
-/// The name under which a field is read: in lower case, or none when a plugin may not read it.
-pub(crate) fn readable(name: &str) -> Option<Cow<'_, str>> {
-    let lower = if name.bytes().any(|b| b.is_ascii_uppercase()) {
-        Cow::Owned(name.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(name)
-    };
-    (!SECRET.contains(&lower.as_ref())).then_some(lower)
 }
 
 #[cfg(test)]
@@ -154,6 +206,20 @@ mod tests {
     }
 
     #[test]
+    fn restrictions_only_narrow() {
+        let restrict = |areas: &[&str]| HeadEdit::Restrict(areas.iter().map(|area| (*area).to_owned()).collect());
+        let mut edits = HeadEdits::default();
+        assert_eq!(edits.jurisdictions(None), None);
+        edits.push(restrict(&["eu", "ch"]));
+        assert_eq!(edits.jurisdictions(None), Some(vec!["eu".to_owned(), "ch".to_owned()]));
+        assert_eq!(edits.jurisdictions(Some(vec!["ch".to_owned()])), Some(vec!["ch".to_owned()]));
+        edits.push(restrict(&["us"]));
+        assert_eq!(edits.jurisdictions(None), Some(Vec::new()));
+        assert_eq!(edits.overlay("eu"), None);
+        assert!(legal_areas(vec![String::new()]).is_err() && legal_areas(vec!["eu".to_owned(); AREAS + 1]).is_err());
+    }
+
+    #[test]
     fn fields_of_the_connection_and_the_gateway_are_fixed() {
         for name in FIXED.iter().chain(&["forebay-timeout-ms", "Forebay-Anything", "HOST"]) {
             assert!(editable(Head::Request, name).is_err(), "{name}");
@@ -162,13 +228,6 @@ mod tests {
         assert!(editable(Head::Request, "content-encoding").is_ok());
         assert!(editable(Head::Response, "content-encoding").is_err());
         assert_eq!(editable(Head::Request, "X-Tenant").unwrap(), "x-tenant");
-    }
-
-    #[test]
-    fn credentials_are_not_readable() {
-        assert_eq!(readable("Authorization"), None);
-        assert_eq!(readable("proxy-authorization"), None);
-        assert_eq!(readable("X-Model").as_deref(), Some("x-model"));
     }
 
     proptest! {

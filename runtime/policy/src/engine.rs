@@ -11,24 +11,29 @@ use std::sync::Arc;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::artefact::ArtefactCache;
 use crate::error::{LoadError, PolicyError};
 use crate::host;
-use crate::limits::{EngineLimits, TABLE_ELEMENTS};
+use crate::limits::{EngineLimits, READY_SHARE_OF_POOL, TABLE_ELEMENTS};
 use crate::load::{self, PluginSpec};
 use crate::plugin::Plugin;
+use crate::ready::Maker;
 use crate::state::CallState;
 use ticker::Ticker;
 
 pub(crate) use ticker::ticks;
 
-/// Core instances in one component: the module itself and the small ones that a component is tied with.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 8;
+/// Core instances in one component: the module itself and the small ones that a component is tied with. A plugin in
+/// Rust has 4, one that carries a Python interpreter, which is linked from many modules, 38. Only counted: an instance of
+/// a small component costs nothing for it.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 const TABLES_PER_COMPONENT: u32 = 4;
 
 /// Compiles and runs plugins. Cheap to clone; clones share the pool and the clock.
 #[derive(Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
+    artefacts: Option<Arc<ArtefactCache>>,
 }
 
 /// What every plugin holds on to.
@@ -38,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) limits: EngineLimits,
     /// Runs for as long as anything can call into a guest.
     _ticker: Ticker,
+    /// Makes instances ahead of their calls.
+    pub(crate) maker: Arc<Maker>,
 }
 
 impl Engine {
@@ -53,7 +60,15 @@ impl Engine {
         let mut linker = Linker::new(&engine);
         host::add_to_linker(&mut linker).map_err(failed)?;
         let ticker = Ticker::start(engine.weak()).map_err(|error| PolicyError::Engine(error.to_string()))?;
-        Ok(Self { shared: Arc::new(Shared { engine, linker, limits: limits.clone(), _ticker: ticker }) })
+        let maker = Maker::new(limits.instances / READY_SHARE_OF_POOL);
+        let shared = Shared { engine, linker, limits: limits.clone(), _ticker: ticker, maker };
+        Ok(Self { shared: Arc::new(shared), artefacts: None })
+    }
+
+    /// The same engine, which keeps what it compiles in `artefacts` and loads from there what it compiled before.
+    #[must_use]
+    pub fn with_artefacts(self, artefacts: Arc<ArtefactCache>) -> Self {
+        Self { artefacts: Some(artefacts), ..self }
     }
 
     /// Compiles a plugin, checks what it imports against what it is granted, runs its `configure` and keeps
@@ -63,7 +78,19 @@ impl Engine {
     /// # Errors
     /// See [`LoadError`].
     pub fn load(&self, spec: PluginSpec) -> Result<Plugin, LoadError> {
-        load::load(&self.shared, spec)
+        load::load(&self.shared, self.artefacts.as_ref(), spec)
+    }
+
+    /// As [`Engine::load`], unless it would make `before` again, from the same component, configuration and limits: then
+    /// that plugin lives on, with its memo, its quarantine and its calls in flight, and with the services of `spec`.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load_after(&self, before: &Plugin, spec: PluginSpec) -> Result<Plugin, LoadError> {
+        match load::same_again(&self.shared, &spec, before) {
+            Some(plugin) => Ok(plugin),
+            None => self.load(spec),
+        }
     }
 }
 

@@ -59,6 +59,9 @@ pub enum LoadError {
         /// The interfaces that the configuration grants.
         granted: Vec<Capability>,
     },
+    /// The component uses a capability that is granted but that the node has nothing behind.
+    #[error("the component uses `{0}`, which is granted but not set up on this node")]
+    NotOffered(Capability),
     /// An import or a hook has another type than the contract says.
     #[error("`{item}` does not have the type of the contract: {reason}")]
     Signature {
@@ -68,7 +71,7 @@ pub enum LoadError {
         reason: String,
     },
     /// The component exports no hook, so loading it would protect nothing.
-    #[error("the component exports none of on-request, on-forward, on-return and on-response")]
+    #[error("the component exports no hook: none of on-request, on-request-body, on-request-chunk, on-forward, on-return, on-response, on-response-body, on-response-chunk and on-trailers")]
     NoHooks,
     /// There is a configuration but no `configure`.
     #[error("the plugin was given a configuration but exports no `configure`")]

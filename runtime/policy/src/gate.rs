@@ -1,7 +1,8 @@
 //! The gate before a plugin's calls, so that one plugin takes neither all instances nor, when it only fails,
 //! the node's time.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -14,47 +15,79 @@ pub(crate) struct Gate {
     most: u32,
     in_flight: AtomicU32,
     breaker: Mutex<Breaker>,
+    /// No failure is counted: what a verdict from the memo reads instead of the breaker.
+    calm: AtomicBool,
+    /// A call ended with a verdict.
+    served: AtomicBool,
 }
 
 impl Gate {
     /// A gate for `most` calls at once, which closes after that many failures in a row.
     pub(crate) fn new(most: u32, failures: u32) -> Self {
-        Self { most, in_flight: AtomicU32::new(0), breaker: Mutex::new(Breaker::new(failures)) }
+        let breaker = Mutex::new(Breaker::new(failures));
+        Self { most, in_flight: AtomicU32::new(0), breaker, calm: AtomicBool::new(true), served: AtomicBool::new(false) }
     }
 
     /// Lets one call in.
     ///
     /// # Errors
     /// `PoolExhausted` when the plugin has as many calls in flight as it may; `Quarantined`.
-    pub(crate) fn enter(&self) -> Result<Entered<'_>, Failure> {
+    pub(crate) fn enter(self: &Arc<Self>) -> Result<Entered, Failure> {
         let slot = self.slot().ok_or(Failure::PoolExhausted)?;
         let pass = self.breaker.lock().admit(Instant::now()).ok_or(Failure::Quarantined)?;
         Ok(Entered { slot, pass, end: End::Unknown })
     }
 
-    fn slot(&self) -> Option<Slot<'_>> {
+    /// Whether a verdict that is known may be given without a call: not in quarantine, where requests are refused.
+    pub(crate) fn vouch(&self) -> bool {
+        if self.calm.load(Ordering::Relaxed) {
+            return true;
+        }
+        let mut breaker = self.breaker.lock();
+        let vouched = breaker.vouch();
+        self.calm.store(breaker.is_calm(), Ordering::Relaxed);
+        vouched
+    }
+
+    /// Whether some call ended with a verdict and the plugin is not in quarantine.
+    pub(crate) fn served_well(&self) -> bool {
+        self.served.load(Ordering::Relaxed) && self.breaker.lock().vouch()
+    }
+
+    /// How many calls may be in flight at once.
+    pub(crate) fn most(&self) -> u32 {
+        self.most
+    }
+
+    /// How many are.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    fn slot(self: &Arc<Self>) -> Option<Slot> {
         let taken = |count: u32| (count < self.most).then_some(count + 1);
-        self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).ok().map(|_| Slot(self))
+        let took = self.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
+        took.ok().map(|_| Slot(Arc::clone(self)))
     }
 }
 
 /// One of the calls that may be in flight.
-struct Slot<'g>(&'g Gate);
+struct Slot(Arc<Gate>);
 
-impl Drop for Slot<'_> {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// A call that was let in. Leaves when dropped, since the future of a call may be dropped at any time.
-pub(crate) struct Entered<'g> {
-    slot: Slot<'g>,
+pub(crate) struct Entered {
+    slot: Slot,
     pass: Pass,
     end: End,
 }
 
-impl Entered<'_> {
+impl Entered {
     /// Says how the call ended. A call that nobody says it of was given up.
     pub(crate) fn ended<T>(mut self, result: &Result<T, Failure>) {
         self.end = match result {
@@ -65,9 +98,15 @@ impl Entered<'_> {
     }
 }
 
-impl Drop for Entered<'_> {
+impl Drop for Entered {
     fn drop(&mut self) {
-        self.slot.0.breaker.lock().ended(self.pass, self.end, Instant::now());
+        let gate = &self.slot.0;
+        let mut breaker = gate.breaker.lock();
+        breaker.ended(self.pass, self.end, Instant::now());
+        if self.end == End::Well && !gate.served.load(Ordering::Relaxed) {
+            gate.served.store(true, Ordering::Relaxed);
+        }
+        gate.calm.store(breaker.is_calm(), Ordering::Relaxed);
     }
 }
 
@@ -80,7 +119,7 @@ mod tests {
 
     #[test]
     fn calls_in_flight_are_bounded_and_leave_when_dropped() {
-        let gate = Gate::new(2, 20);
+        let gate = Arc::new(Gate::new(2, 20));
         let (first, second) = (gate.enter().unwrap(), gate.enter().unwrap());
         assert_eq!(gate.enter().err(), Some(Failure::PoolExhausted));
         drop(first);
@@ -93,7 +132,7 @@ mod tests {
 
     #[test]
     fn failures_that_blame_the_plugin_close_it() {
-        let gate = Gate::new(1, 2);
+        let gate = Arc::new(Gate::new(1, 2));
         gate.enter().unwrap().ended(&BAD);
         gate.enter().unwrap().ended(&Err::<(), _>(Failure::PoolExhausted));
         drop(gate.enter().unwrap());

@@ -12,6 +12,9 @@ pub(crate) const HOST_CALL_BYTES: usize = 2 * 1024 * 1024;
 /// A plugin that is not told otherwise may use one in so many of the pool's instances.
 pub(crate) const SHARE_OF_POOL: u32 = 4;
 
+/// Instances that wait for their call may hold one in so many of the pool's.
+pub(crate) const READY_SHARE_OF_POOL: u32 = 4;
+
 /// The most elements a guest's table may have.
 pub(crate) const TABLE_ELEMENTS: usize = 20_000;
 
@@ -35,7 +38,7 @@ impl Default for EngineLimits {
 }
 
 /// What one call of a hook may use, and what one plugin may.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallLimits {
     /// How long a hook may compute. Counted in ticks of one millisecond in which the guest ran, so a busy
     /// node does not fail a plugin that was waiting for its turn. Wall time is bounded by the request's own
@@ -60,6 +63,13 @@ pub struct CallLimits {
     pub edits: u32,
     /// The most bytes of names and values in those edits.
     pub edit_bytes: usize,
+    /// The most bytes that a hook may put in the place of a part of a body.
+    pub part_bytes: usize,
+    /// The most bytes that the verdict memo of a pure plugin may take, roughly. 0: no memo.
+    pub memo_bytes: usize,
+    /// How many fresh instances for each of its hooks may wait for their call, as far as demand asks for them. They
+    /// hold places in the pool, which they give up for calls. 0: each is made when it is needed.
+    pub ready: u32,
     /// How many calls of this plugin may be in flight at once. One more ends in
     /// [`Failure::PoolExhausted`](crate::Failure::PoolExhausted), while other plugins go on. At least 1 and at
     /// most [`EngineLimits::instances`]; None: a quarter of that, and at least 1.
@@ -81,6 +91,9 @@ impl Default for CallLimits {
             log_lines: 20,
             edits: 64,
             edit_bytes: 16 * 1024,
+            part_bytes: 8 * 1024 * 1024,
+            memo_bytes: 1024 * 1024,
+            ready: 32,
             instances: None,
             quarantine_after: 20,
         }

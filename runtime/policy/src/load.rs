@@ -2,25 +2,29 @@
 //!
 //! Everything that can be wrong with a plugin is found here, so that a node refuses it before it serves.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use wasmtime::Store;
-use wasmtime::component::{Component, ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower, Resource};
+use wasmtime::component::{Component, Instance, Linker};
 
-use crate::bindings::types::Verdict;
+use crate::artefact::{Artefact, ArtefactCache, ArtefactKey};
 use crate::call;
 use crate::capability::{self, Capability};
 use crate::engine::Shared;
 use crate::error::LoadError;
 use crate::gate::Gate;
-use crate::host::{MessageHandle, RequestHandle, ResponseHandle};
 use crate::limits::{CallLimits, MAX_COMPONENT_BYTES, SHARE_OF_POOL};
-use crate::phase::Phase;
 use crate::plugin::{Hooks, Inner, Plugin};
+use crate::ready::{Hook, Ready, Recipe};
+use crate::recall::Memory;
+use crate::services::Services;
+use crate::signature::{component_sha256, hex};
 use crate::snapshot;
-use crate::state::{CallState, Subject};
+use crate::state::CallState;
+use crate::wasi;
 
 /// A plugin as the configuration describes it.
 #[derive(Clone, Debug)]
@@ -35,55 +39,114 @@ pub struct PluginSpec {
     pub grants: BTreeSet<Capability>,
     /// What a call may use.
     pub limits: CallLimits,
+    /// What is behind its capabilities.
+    pub services: Services,
 }
 
 /// Loads on a thread of its own: compiling is long, the snapshotter panics on some malformed modules, and
 /// neither may reach a thread that serves requests.
-pub(crate) fn load(shared: &Arc<Shared>, spec: PluginSpec) -> Result<Plugin, LoadError> {
-    let shared = Arc::clone(shared);
+pub(crate) fn load(
+    shared: &Arc<Shared>,
+    artefacts: Option<&Arc<ArtefactCache>>,
+    spec: PluginSpec,
+) -> Result<Plugin, LoadError> {
+    let (shared, artefacts) = (Arc::clone(shared), artefacts.cloned());
     let thread = std::thread::Builder::new()
         .name("forebay-load".to_owned())
         .spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(internal)?;
-            runtime.block_on(load_here(&shared, spec))
+            runtime.block_on(load_here(&shared, artefacts.as_deref(), spec))
         })
         .map_err(internal)?;
     thread.join().unwrap_or_else(|_| Err(LoadError::Internal("the component broke the loader".to_owned())))
 }
 
-async fn load_here(shared: &Arc<Shared>, spec: PluginSpec) -> Result<Plugin, LoadError> {
-    check_limits(shared, &spec)?;
-    let digest = digest(&spec.wasm, &spec.config);
-    let name: Arc<str> = spec.name.into();
-    let limits = Arc::new(spec.limits);
-    let original = compile(shared, &spec.wasm)?;
-    let imports = granted(&original, &spec.grants)?;
+/// `before` with the services of `spec`, if loading `spec` would make the same plugin again.
+pub(crate) fn same_again(shared: &Arc<Shared>, spec: &PluginSpec, before: &Plugin) -> Option<Plugin> {
+    let known = &before.inner;
+    let is_same = Arc::ptr_eq(shared, &known.shared)
+        && *known.name == *spec.name
+        && *known.ready.recipe.limits == spec.limits
+        && known.digest == digest(&component_sha256(&spec.wasm), &spec.config)
+        && check_allowed(&known.imports, spec).is_ok();
+    is_same.then(|| Plugin { inner: Arc::new(known.with_services(spec.services.clone())) })
+}
 
+async fn load_here(
+    shared: &Arc<Shared>,
+    artefacts: Option<&ArtefactCache>,
+    spec: PluginSpec,
+) -> Result<Plugin, LoadError> {
+    check_limits(shared, &spec)?;
+    let sha256 = component_sha256(&spec.wasm);
+    let digest = digest(&sha256, &spec.config);
+    let key = ArtefactKey::of(&shared.engine, &shared.limits, &sha256, &spec.config, &spec.limits);
+    let name: Arc<str> = spec.name.as_str().into();
+    let limits = Arc::new(spec.limits.clone());
+    let services = Arc::new(spec.services.clone());
+    let fresh = || CallState::new(Arc::clone(&name), Arc::clone(&limits), Arc::clone(&services));
+    let kept = artefacts.and_then(|artefacts| artefacts.find(&shared.engine, &key));
+    let is_new = kept.is_none();
+    let Artefact { component, imports } = match kept {
+        Some(artefact) => artefact,
+        None => make(shared, &spec, fresh()).await?,
+    };
+    check_allowed(&imports, &spec)?;
+    let stubbed = wasi::imports(&component);
+    let linker = linker(shared, &component, &stubbed)?;
+
+    let hooks = hooks(&component)?;
+    let pre = linker
+        .instantiate_pre(&component)
+        .map_err(|error| LoadError::Signature { item: "imports".to_owned(), reason: format!("{error:#}") })?;
+    let mut store = call::store(&shared.engine, fresh());
+    let instance =
+        pre.instantiate_async(&mut store).await.map_err(|error| LoadError::Configure(call::failure(&error)))?;
+    check_hooks(&mut store, &instance, &hooks)?;
+
+    if let Some(artefacts) = artefacts.filter(|_| is_new) {
+        artefacts.keep(&key, &component, &imports);
+    }
+    let gate = Arc::new(gate(shared, &limits));
+    let memory = Arc::new(Memory::new(&imports, hooks.phases(), &limits));
+    let most = limits.ready;
+    let recipe = Recipe { name: Arc::clone(&name), limits, services, engine: shared.engine.clone(), pre, hooks };
+    let ready = Arc::new(Ready::new(recipe, Arc::clone(&gate), Arc::clone(&shared.maker), most));
+    let shared = Arc::clone(shared);
+    Ok(Plugin { inner: Arc::new(Inner { name, digest, imports, stubbed, ready, gate, memory, shared }) })
+}
+
+/// The long way: compile, read the imports, configure, compile what that left.
+async fn make(shared: &Shared, spec: &PluginSpec, configuring: CallState) -> Result<Artefact, LoadError> {
+    let original = compile(shared, &spec.wasm)?;
+    let imports = capability::used_by(&original)?;
+    check_allowed(&imports, spec)?;
     let component = if original.get_export_index(None, "configure").is_some() {
-        let configuring = CallState::new(Arc::clone(&name), None, Subject::default(), Arc::clone(&limits));
-        let store = call::store(&shared.engine, configuring, limits.configure_deadline);
-        let configured = snapshot::configure(&shared.linker, store, &spec.wasm, &spec.config).await?;
+        let linker = linker(shared, &original, &wasi::imports(&original))?;
+        let store = call::store(&shared.engine, configuring);
+        let configured = snapshot::configure(&linker, store, &spec.wasm, &spec.config).await?;
         compile(shared, &configured)?
     } else if spec.config.is_empty() {
         original
     } else {
         return Err(LoadError::NotConfigurable);
     };
+    Ok(Artefact { component, imports })
+}
 
-    let hooks = hooks(&component)?;
-    let pre = shared
-        .linker
-        .instantiate_pre(&component)
-        .map_err(|error| LoadError::Signature { item: "imports".to_owned(), reason: format!("{error:#}") })?;
-    let trial = CallState::new(Arc::clone(&name), None, Subject::default(), Arc::clone(&limits));
-    let mut store = call::store(&shared.engine, trial, limits.configure_deadline);
-    let instance =
-        pre.instantiate_async(&mut store).await.map_err(|error| LoadError::Configure(call::failure(&error)))?;
-    check_hooks(&mut store, &instance, &hooks)?;
-
-    let gate = gate(shared, &limits);
-    let shared = Arc::clone(shared);
-    Ok(Plugin { inner: Arc::new(Inner { name, digest, imports, limits, pre, hooks, gate, shared }) })
+/// What a component is linked with: the contract, and stubs for what it imports of WASI.
+fn linker<'s>(
+    shared: &'s Shared,
+    component: &Component,
+    stubbed: &[String],
+) -> Result<Cow<'s, Linker<CallState>>, LoadError> {
+    if stubbed.is_empty() {
+        return Ok(Cow::Borrowed(&shared.linker));
+    }
+    let mut linker = shared.linker.clone();
+    let failed = |error: wasmtime::Error| LoadError::Signature { item: "imports".to_owned(), reason: format!("{error:#}") };
+    wasi::stub(&mut linker, component).map_err(failed)?;
+    Ok(Cow::Owned(linker))
 }
 
 fn check_limits(shared: &Shared, spec: &PluginSpec) -> Result<(), LoadError> {
@@ -113,60 +176,51 @@ fn compile(shared: &Shared, wasm: &[u8]) -> Result<Component, LoadError> {
     Component::from_binary(&shared.engine, wasm).map_err(|error| LoadError::Compile(format!("{error:#}")))
 }
 
-fn granted(component: &Component, grants: &BTreeSet<Capability>) -> Result<BTreeSet<Capability>, LoadError> {
-    let used = capability::used_by(component)?;
-    if used.is_subset(grants) {
-        return Ok(used);
+/// Refuses a component that can do more than it was granted, or could ask for what is not there.
+fn check_allowed(imports: &BTreeSet<Capability>, spec: &PluginSpec) -> Result<(), LoadError> {
+    if imports.is_subset(&spec.grants) {
+        return check_offered(imports, &spec.services);
     }
-    Err(LoadError::NotGranted { needs: used.into_iter().collect(), granted: grants.iter().copied().collect() })
+    let list = |capabilities: &BTreeSet<Capability>| capabilities.iter().copied().collect();
+    Err(LoadError::NotGranted { needs: list(imports), granted: list(&spec.grants) })
+}
+
+fn check_offered(imports: &BTreeSet<Capability>, services: &Services) -> Result<(), LoadError> {
+    let missing = |capability: &&Capability| match capability {
+        Capability::Counters => services.counters.is_none(),
+        Capability::KeyValue => services.key_value.is_none(),
+        Capability::Keys => services.keys.is_none(),
+        Capability::Metrics => services.numbers.is_none(),
+        Capability::Outbound => services.outbound.is_none(),
+        Capability::Inference => services.inference.is_none(),
+        _ => false,
+    };
+    match imports.iter().find(missing) {
+        Some(capability) => Err(LoadError::NotOffered(*capability)),
+        None => Ok(()),
+    }
 }
 
 fn hooks(component: &Component) -> Result<Hooks, LoadError> {
-    let find = |phase: Phase| component.get_export_index(None, phase.hook());
-    let hooks = Hooks {
-        request: find(Phase::Request),
-        forward: find(Phase::Forward),
-        r#return: find(Phase::Return),
-        response: find(Phase::Response),
-    };
-    if Phase::ALL.into_iter().any(|phase| hooks.phases().has(phase)) { Ok(hooks) } else { Err(LoadError::NoHooks) }
+    let hooks = Hooks::find(|phase| component.get_export_index(None, phase.hook()));
+    if hooks.phases().is_empty() { Err(LoadError::NoHooks) } else { Ok(hooks) }
 }
 
 /// Checks the hooks' types now, so that a call never finds out.
 fn check_hooks(store: &mut Store<CallState>, instance: &Instance, hooks: &Hooks) -> Result<(), LoadError> {
-    type OnMessage = (Resource<MessageHandle>,);
-    type OnResponse = (Resource<ResponseHandle>, Option<Resource<MessageHandle>>);
-    check_hook::<(Resource<RequestHandle>,)>(store, instance, Phase::Request, hooks.request.as_ref())?;
-    check_hook::<OnMessage>(store, instance, Phase::Forward, hooks.forward.as_ref())?;
-    check_hook::<OnMessage>(store, instance, Phase::Return, hooks.r#return.as_ref())?;
-    check_hook::<OnResponse>(store, instance, Phase::Response, hooks.response.as_ref())
+    for phase in hooks.phases().iter() {
+        let Some(index) = hooks.get(phase) else { continue };
+        Hook::find(store, instance, phase, index).map_err(|error| {
+            let reason = format!("{error:#}");
+            LoadError::Signature { item: phase.hook().to_owned(), reason }
+        })?;
+    }
+    Ok(())
 }
 
-fn check_hook<P>(
-    store: &mut Store<CallState>,
-    instance: &Instance,
-    phase: Phase,
-    index: Option<&ComponentExportIndex>,
-) -> Result<(), LoadError>
-where
-    P: ComponentNamedList + Lower,
-    (Verdict,): ComponentNamedList + Lift,
-{
-    let Some(index) = index else { return Ok(()) };
-    match instance.get_typed_func::<P, (Verdict,)>(store, index) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(LoadError::Signature { item: phase.hook().to_owned(), reason: format!("{error:#}") }),
-    }
-}
-
-/// SHA-256 over the component and the configuration, each behind its length.
-fn digest(wasm: &[u8], config: &str) -> String {
-    let mut hash = Sha256::new();
-    for part in [wasm, config.as_bytes()] {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+/// SHA-256 over the component's SHA-256 and the configuration.
+fn digest(component_sha256: &[u8; 32], config: &str) -> String {
+    hex(&Sha256::new().chain_update(component_sha256).chain_update(config).finalize())
 }
 
 #[allow(clippy::needless_pass_by_value)]

@@ -3,21 +3,29 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use wasmtime::component::{ComponentExportIndex, ComponentNamedList, InstancePre, Lower, Resource};
+use bytes::Bytes;
+use http::HeaderMap;
+use wasmtime::component::{ComponentExportIndex, Resource};
 
-use crate::bindings::types::Verdict;
+use crate::bill::Bill;
+use crate::bindings::body::Side as WitSide;
 use crate::call;
 use crate::capability::Capability;
+use crate::context::{Context, Part};
 use crate::edits::HeadEdits;
 use crate::engine::Shared;
 use crate::error::Failure;
+use crate::facts::{Read, Value};
 use crate::gate::Gate;
-use crate::host::{MessageHandle, RequestHandle, ResponseHandle, THE_ONE};
-use crate::limits::CallLimits;
-use crate::phase::{Phase, Phases};
-use crate::state::{CallState, Subject};
+use crate::host::{MessageHandle, PartHandle, RequestHandle, ResponseHandle, THE_ONE, TrailersHandle};
+use crate::phase::{Phase, Phases, Side};
+use crate::recall::{Memory, Recall};
+use crate::ready::{Fresh, Params, Ready, Recipe};
+use crate::services::Services;
+use crate::state::{Left, Subject};
+use crate::trace::Tracer;
 use crate::verdict::{Outcome, check};
-use crate::views::{IdentityView, Message, RequestView, ResponseView};
+use crate::views::{Message, ResponseView};
 
 /// A plugin that was compiled, checked and configured. Cheap to clone; calls may run at once on any threads,
 /// and none sees another.
@@ -30,44 +38,42 @@ pub(crate) struct Inner {
     pub(crate) name: Arc<str>,
     pub(crate) digest: String,
     pub(crate) imports: BTreeSet<Capability>,
-    pub(crate) limits: Arc<CallLimits>,
-    pub(crate) pre: InstancePre<CallState>,
-    pub(crate) hooks: Hooks,
-    pub(crate) gate: Gate,
+    /// WASI interfaces, with nothing behind them.
+    pub(crate) stubbed: Vec<String>,
+    pub(crate) ready: Arc<Ready>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) memory: Arc<Memory>,
     /// Keeps the clock running.
     pub(crate) shared: Arc<Shared>,
 }
 
+// What hooks are called with, as wasmtime reads it.
+pub(crate) type OnRequest = (Resource<RequestHandle>,);
+pub(crate) type OnMessage = (Resource<MessageHandle>,);
+pub(crate) type OnResponse = (Resource<ResponseHandle>, Option<Resource<MessageHandle>>);
+pub(crate) type OnPart = (Resource<PartHandle>,);
+pub(crate) type OnTrailers = (WitSide, Resource<TrailersHandle>);
+
 /// Where the hooks are among the component's exports.
-#[derive(Default)]
-pub(crate) struct Hooks {
-    pub(crate) request: Option<ComponentExportIndex>,
-    pub(crate) forward: Option<ComponentExportIndex>,
-    pub(crate) r#return: Option<ComponentExportIndex>,
-    pub(crate) response: Option<ComponentExportIndex>,
-}
+#[derive(Clone)]
+pub(crate) struct Hooks([Option<ComponentExportIndex>; Phase::ALL.len()]);
 
 impl Hooks {
+    pub(crate) fn find(find: impl Fn(Phase) -> Option<ComponentExportIndex>) -> Self {
+        Self(Phase::ALL.map(find))
+    }
+
+    pub(crate) fn get(&self, phase: Phase) -> Option<&ComponentExportIndex> {
+        self.0.get(phase as usize)?.as_ref()
+    }
+
     pub(crate) fn phases(&self) -> Phases {
-        Phases {
-            request: self.request.is_some(),
-            forward: self.forward.is_some(),
-            r#return: self.r#return.is_some(),
-            response: self.response.is_some(),
-        }
+        Phase::ALL.into_iter().filter(|phase| self.get(*phase).is_some()).collect()
     }
 }
 
-/// What `on-request` is called about.
-pub struct RequestCall {
-    /// The head of the request.
-    pub request: Arc<dyn RequestView>,
-    /// Who is asking.
-    pub identity: Arc<dyn IdentityView>,
-}
-
 /// How a hook ended: with an answer, or with the state that it leaves for the caller.
-type Ended = Outcome<CallState>;
+type Ended = Outcome<Left>;
 
 impl Plugin {
     /// The name from the configuration.
@@ -89,24 +95,87 @@ impl Plugin {
         &self.inner.imports
     }
 
+    /// The WASI interfaces that the component imports beside. They give no power: nothing is behind them.
+    #[must_use]
+    pub fn stubbed(&self) -> &[String] {
+        &self.inner.stubbed
+    }
+
+    /// How many fresh instances of it wait for their call.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        self.inner.ready.waiting()
+    }
+
     /// The phases that it has hooks for.
     #[must_use]
     pub fn phases(&self) -> Phases {
-        self.inner.hooks.phases()
+        self.inner.ready.recipe.hooks.phases()
+    }
+
+    /// Whether the two are one: the same loaded plugin, not only an equal one.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// Whether some call of it ended with a verdict, and it is not in quarantine: a version to go back to.
+    #[must_use]
+    pub fn served_well(&self) -> bool {
+        self.inner.gate.served_well()
     }
 
     /// Calls `on-request`. A plugin without that hook continues without edits, at no cost; so do the others.
     ///
     /// # Errors
     /// A call that ended without a valid verdict; its edits are gone.
-    pub async fn on_request(&self, call: RequestCall) -> Result<Outcome<HeadEdits>, Failure> {
-        let Some(hook) = &self.inner.hooks.request else {
-            return Ok(Outcome::Continue(HeadEdits::default()));
+    pub async fn on_request(&self, context: &Context) -> Result<Outcome<HeadEdits>, Failure> {
+        self.run_request(context, self.recall_request(&*context.request, &*context.identity)).await
+    }
+
+    /// Calls `on-request` unless [`Plugin::recall_request`] knew what it decides.
+    ///
+    /// # Errors
+    /// As for [`Plugin::on_request`].
+    pub async fn run_request(&self, context: &Context, recall: Recall) -> Result<Outcome<HeadEdits>, Failure> {
+        let unknown = match recall {
+            Recall::Known(Outcome::Continue(edits)) => return Ok(Outcome::Continue(owned(edits))),
+            Recall::Known(Outcome::Answer(answer)) => return Ok(Outcome::Answer(answer)),
+            Recall::Unknown(unknown) => unknown,
         };
-        let subject = Subject { request: Some(call.request), identity: Some(call.identity), ..Subject::default() };
-        let request = Resource::<RequestHandle>::new_borrow(THE_ONE);
-        let ended = self.call(Phase::Request, hook, subject, (request,)).await?;
-        Ok(map(ended, |state| state.edits))
+        let tracer = unknown.tracer();
+        let outcome = self.decide_request(context, tracer.clone()).await?;
+        if let Some(tracer) = tracer {
+            self.learn(Phase::Request, unknown, &tracer, &outcome);
+        }
+        Ok(outcome)
+    }
+
+    pub(crate) async fn decide_request(
+        &self,
+        context: &Context,
+        tracer: Option<Tracer>,
+    ) -> Result<Outcome<HeadEdits>, Failure> {
+        let params: OnRequest = (Resource::new_borrow(THE_ONE),);
+        let subject = Subject { tracer, ..Subject::default() };
+        match self.call(Phase::Request, context, subject, params).await? {
+            None => Ok(Outcome::Continue(HeadEdits::default())),
+            Some(ended) => Ok(map(ended, |state| state.edits)),
+        }
+    }
+
+    /// Calls `on-request-body` or `on-response-body` for a whole body, and gives it back as the hook left it.
+    ///
+    /// # Errors
+    /// As for [`Plugin::on_request`].
+    pub async fn on_body(&self, part: Part, context: &Context) -> Result<Outcome<Bytes>, Failure> {
+        let (phase, bytes) = (Phase::body(part.side), part.bytes.clone());
+        let params: OnPart = (Resource::new_borrow(THE_ONE),);
+        let subject = Subject { part: Some(part), ..Subject::default() };
+        match self.call(phase, context, subject, params).await? {
+            None => Ok(Outcome::Continue(bytes)),
+            Some(ended) => Ok(map(ended, |state| state.subject.part.map(|part| part.bytes).unwrap_or_default())),
+        }
     }
 
     /// Calls `on-forward` for a message that is about to leave the PoP, and gives it back as the hook left it.
@@ -117,9 +186,9 @@ impl Plugin {
     pub async fn on_forward(
         &self,
         message: Box<dyn Message>,
-        identity: Arc<dyn IdentityView>,
+        context: &Context,
     ) -> Result<Outcome<Box<dyn Message>>, Failure> {
-        self.on_message(Phase::Forward, self.inner.hooks.forward.as_ref(), message, identity).await
+        self.on_message(Phase::Forward, message, context).await
     }
 
     /// Calls `on-return` for the answer to a message, before it is stored. As [`Plugin::on_forward`].
@@ -129,9 +198,9 @@ impl Plugin {
     pub async fn on_return(
         &self,
         message: Box<dyn Message>,
-        identity: Arc<dyn IdentityView>,
+        context: &Context,
     ) -> Result<Outcome<Box<dyn Message>>, Failure> {
-        self.on_message(Phase::Return, self.inner.hooks.r#return.as_ref(), message, identity).await
+        self.on_message(Phase::Return, message, context).await
     }
 
     /// Calls `on-response` for what is about to go to the client.
@@ -142,80 +211,175 @@ impl Plugin {
         &self,
         head: Arc<dyn ResponseView>,
         message: Option<Box<dyn Message>>,
-        identity: Arc<dyn IdentityView>,
+        context: &Context,
     ) -> Result<Outcome<(HeadEdits, Option<Box<dyn Message>>)>, Failure> {
-        let Some(hook) = &self.inner.hooks.response else {
-            return Ok(Outcome::Continue((HeadEdits::default(), message)));
+        let recall = self.recall_response(&*head, message.is_some(), &*context.request, &*context.identity);
+        self.run_response(head, message, context, recall).await
+    }
+
+    /// Calls `on-response` unless [`Plugin::recall_response`] knew what it decides.
+    ///
+    /// # Errors
+    /// As for [`Plugin::on_response`].
+    pub async fn run_response(
+        &self,
+        head: Arc<dyn ResponseView>,
+        message: Option<Box<dyn Message>>,
+        context: &Context,
+        recall: Recall,
+    ) -> Result<Outcome<(HeadEdits, Option<Box<dyn Message>>)>, Failure> {
+        let unknown = match recall {
+            Recall::Known(Outcome::Continue(edits)) => return Ok(Outcome::Continue((owned(edits), message))),
+            Recall::Known(Outcome::Answer(answer)) => return Ok(Outcome::Answer(answer)),
+            Recall::Unknown(unknown) => unknown,
         };
-        let handle = message.as_ref().map(|_| Resource::<MessageHandle>::new_borrow(THE_ONE));
-        let subject = Subject { response: Some(head), identity: Some(identity), message, ..Subject::default() };
-        let response = Resource::<ResponseHandle>::new_borrow(THE_ONE);
-        let ended = self.call(Phase::Response, hook, subject, (response, handle)).await?;
-        Ok(map(ended, |state| (state.edits, state.subject.message)))
+        let tracer = unknown.tracer();
+        let outcome = self.decide_response(head, message, context, tracer.clone()).await?;
+        if let Some(tracer) = tracer {
+            let decided = match &outcome {
+                Outcome::Continue((edits, _)) => Outcome::Continue(edits.clone()),
+                Outcome::Answer(answer) => Outcome::Answer(answer.clone()),
+            };
+            self.learn(Phase::Response, unknown, &tracer, &decided);
+        }
+        Ok(outcome)
+    }
+
+    pub(crate) async fn decide_response(
+        &self,
+        head: Arc<dyn ResponseView>,
+        message: Option<Box<dyn Message>>,
+        context: &Context,
+        tracer: Option<Tracer>,
+    ) -> Result<Outcome<(HeadEdits, Option<Box<dyn Message>>)>, Failure> {
+        if !self.phases().has(Phase::Response) {
+            return Ok(Outcome::Continue((HeadEdits::default(), message)));
+        }
+        if let Some(tracer) = &tracer {
+            // A parameter of the hook, so a guest knows it without asking.
+            tracer.note(&Read::MessagePresent, &Value::Flag(message.is_some()));
+        }
+        let handle = message.as_ref().map(|_| Resource::new_borrow(THE_ONE));
+        let params: OnResponse = (Resource::new_borrow(THE_ONE), handle);
+        let subject = Subject { response: Some(head), message, tracer, ..Subject::default() };
+        match self.call(Phase::Response, context, subject, params).await? {
+            None => Ok(Outcome::Continue((HeadEdits::default(), None))),
+            Some(ended) => Ok(map(ended, |state| (state.edits, state.subject.message))),
+        }
+    }
+
+    /// Calls `on-trailers`.
+    ///
+    /// # Errors
+    /// As for [`Plugin::on_request`].
+    pub async fn on_trailers(
+        &self,
+        side: Side,
+        trailers: Arc<HeaderMap>,
+        context: &Context,
+    ) -> Result<Outcome<HeadEdits>, Failure> {
+        let params: OnTrailers = (side.into(), Resource::new_borrow(THE_ONE));
+        let subject = Subject { trailers: Some(trailers), ..Subject::default() };
+        match self.call(Phase::Trailers, context, subject, params).await? {
+            None => Ok(Outcome::Continue(HeadEdits::default())),
+            Some(ended) => Ok(map(ended, |state| state.edits)),
+        }
     }
 
     async fn on_message(
         &self,
         phase: Phase,
-        hook: Option<&ComponentExportIndex>,
         message: Box<dyn Message>,
-        identity: Arc<dyn IdentityView>,
+        context: &Context,
     ) -> Result<Outcome<Box<dyn Message>>, Failure> {
-        let Some(hook) = hook else {
+        if !self.phases().has(phase) {
             return Ok(Outcome::Continue(message));
-        };
-        let subject = Subject { message: Some(message), identity: Some(identity), ..Subject::default() };
-        let handle = Resource::<MessageHandle>::new_borrow(THE_ONE);
-        match self.call(phase, hook, subject, (handle,)).await? {
-            Outcome::Answer(answer) => Ok(Outcome::Answer(answer)),
-            Outcome::Continue(state) => match state.subject.message {
-                Some(message) => Ok(Outcome::Continue(message)),
-                None => Err(Failure::Internal("the message was lost".to_owned())),
-            },
+        }
+        let params: OnMessage = (Resource::new_borrow(THE_ONE),);
+        let subject = Subject { message: Some(message), ..Subject::default() };
+        match self.call(phase, context, subject, params).await? {
+            Some(Outcome::Answer(answer)) => Ok(Outcome::Answer(answer)),
+            Some(Outcome::Continue(Left { subject: Subject { message: Some(message), .. }, .. })) => {
+                Ok(Outcome::Continue(message))
+            }
+            _ => Err(Failure::Internal("the message was lost".to_owned())),
         }
     }
 
-    /// Calls a hook unless the gate is closed.
+    /// Calls a hook in a fresh instance, unless the gate is closed. None: there is no such hook.
     async fn call<P>(
         &self,
         phase: Phase,
-        hook: &ComponentExportIndex,
+        context: &Context,
         subject: Subject,
         params: P,
-    ) -> Result<Ended, Failure>
+    ) -> Result<Option<Ended>, Failure>
     where
-        P: ComponentNamedList + Lower + Send + Sync,
+        P: Params,
     {
-        let entered = self.inner.gate.enter()?;
-        let result = self.call_inside(phase, hook, subject, params).await;
-        entered.ended(&result);
-        result
-    }
-
-    async fn call_inside<P>(
-        &self,
-        phase: Phase,
-        hook: &ComponentExportIndex,
-        subject: Subject,
-        params: P,
-    ) -> Result<Ended, Failure>
-    where
-        P: ComponentNamedList + Lower + Send + Sync,
-    {
-        let inner = &*self.inner;
-        let state = CallState::new(Arc::clone(&inner.name), Some(phase), subject, Arc::clone(&inner.limits));
-        let mut store = call::store(&inner.shared.engine, state, inner.limits.deadline);
-        let result = call::hook::<P, (Verdict,)>(&mut store, &inner.pre, hook, params).await;
-        let state = store.into_data();
-        if state.log_dropped() > 0 {
-            tracing::warn!(target: "forebay::plugin", plugin = &*inner.name, lines = state.log_dropped(), "log lines dropped");
+        if self.inner.ready.recipe.hooks.get(phase).is_none() {
+            return Ok(None);
         }
-        let (verdict,) = result?;
-        Ok(check(verdict)?.map_or(Outcome::Continue(state), Outcome::Answer))
+        let entered = self.inner.gate.enter()?;
+        let subject = Subject { context: Some(context.clone()), ..subject };
+        let result = self.inner.call(phase, subject, params).await;
+        entered.ended(&result);
+        result.map(Some)
     }
 }
 
-fn map<T>(ended: Ended, rest: impl FnOnce(CallState) -> T) -> Outcome<T> {
+impl Inner {
+    /// The same plugin with other services: what it learnt and how it fared live on.
+    pub(crate) fn with_services(&self, services: Services) -> Self {
+        let recipe = Recipe { services: Arc::new(services), ..self.ready.recipe.clone() };
+        let most = recipe.limits.ready;
+        Self {
+            name: Arc::clone(&self.name),
+            digest: self.digest.clone(),
+            imports: self.imports.clone(),
+            stubbed: self.stubbed.clone(),
+            ready: Arc::new(Ready::new(recipe, Arc::clone(&self.gate), Arc::clone(&self.shared.maker), most)),
+            gate: Arc::clone(&self.gate),
+            memory: Arc::clone(&self.memory),
+            shared: Arc::clone(&self.shared),
+        }
+    }
+
+    async fn call<P>(&self, phase: Phase, subject: Subject, params: P) -> Result<Ended, Failure>
+    where
+        P: Params,
+    {
+        let mut bill = self.bill(phase, &subject);
+        let work = async {
+            let Fresh { mut store, hook } = self.ready.take(phase).await?;
+            store.data_mut().begin(phase, subject);
+            let result = call::hook(&mut store, P::function(&hook)?, params).await;
+            let state = store.data_mut();
+            state.report_dropped_lines();
+            let (left, memory_bytes) = (state.leave(), state.memory_bytes());
+            if result.is_ok() {
+                self.ready.hand_back(phase, store);
+            }
+            Ok((result, left, memory_bytes))
+        };
+        let (result, left, memory_bytes) = bill.time(work).await?;
+        bill.memory(memory_bytes);
+        let (verdict,) = result?;
+        Ok(check(verdict)?.map_or(Outcome::Continue(left), Outcome::Answer))
+    }
+
+    pub(crate) fn bill(&self, phase: Phase, subject: &Subject) -> Bill {
+        let identity = subject.context.as_ref().map(|context| &context.identity);
+        Bill::new(self.ready.recipe.services.meter.as_ref(), identity, phase)
+    }
+}
+
+/// Edits of the memo as a caller's own.
+fn owned(edits: Option<Arc<HeadEdits>>) -> HeadEdits {
+    edits.map(|edits| edits.as_ref().clone()).unwrap_or_default()
+}
+
+fn map<T>(ended: Ended, rest: impl FnOnce(Left) -> T) -> Outcome<T> {
     match ended {
         Outcome::Continue(state) => Outcome::Continue(rest(state)),
         Outcome::Answer(answer) => Outcome::Answer(answer),

@@ -7,11 +7,18 @@ use std::time::Instant;
 
 use wasmtime::ResourceLimiter;
 
-use crate::edits::{Head, HeadEdit, HeadEdits, editable, legal_value};
+use http::HeaderMap;
+
+use crate::context::{Context, Part};
+use crate::edits::{Head, HeadEdit, HeadEdits, editable, legal_areas, legal_value};
+use crate::engine::ticks;
+use crate::facts::{Facts, Read, Value};
 use crate::host_time::HostTime;
 use crate::limits::{CallLimits, TABLE_ELEMENTS};
 use crate::phase::Phase;
-use crate::views::{IdentityView, Message, RequestView, ResponseView};
+use crate::services::{Services, Wait};
+use crate::trace::Tracer;
+use crate::views::{Message, ResponseView};
 
 /// Why the host ended a call. Travels through wasmtime as the cause of the trap.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,18 +31,41 @@ pub(crate) enum Stop {
     HostCalls,
     #[error("{0}")]
     BadVerdict(String),
+    /// The host could not do its part. The plugin is not to blame.
+    #[error("{0} is not available")]
+    Unavailable(&'static str),
     /// Asked for what this phase does not have: the host's mistake, or a forged handle.
     #[error("nothing to ask about here: {0}")]
     NotHere(&'static str),
+    /// Asked WASI for what cannot be answered with nothing.
+    #[error("nothing is behind `{0}`")]
+    Wasi(String),
 }
 
 /// What a hook is called about.
 #[derive(Default)]
 pub(crate) struct Subject {
-    pub(crate) request: Option<Arc<dyn RequestView>>,
+    /// None while `configure` runs.
+    pub(crate) context: Option<Context>,
     pub(crate) response: Option<Arc<dyn ResponseView>>,
-    pub(crate) identity: Option<Arc<dyn IdentityView>>,
     pub(crate) message: Option<Box<dyn Message>>,
+    pub(crate) part: Option<Part>,
+    pub(crate) trailers: Option<Arc<HeaderMap>>,
+    /// Where reads of pure interfaces are noted, when the run is traced.
+    pub(crate) tracer: Option<Tracer>,
+}
+
+impl Subject {
+    /// What pure interfaces answer from.
+    fn facts(&self) -> Facts<'_> {
+        let context = self.context.as_ref();
+        Facts {
+            request: context.map(|context| &*context.request),
+            identity: context.map(|context| &*context.identity),
+            response: self.response.as_deref(),
+            message: self.message.is_some(),
+        }
+    }
 }
 
 /// The data of one call's store.
@@ -45,34 +75,80 @@ pub(crate) struct CallState {
     pub(crate) phase: Option<Phase>,
     pub(crate) subject: Subject,
     pub(crate) edits: HeadEdits,
+    pub(crate) services: Arc<Services>,
     limits: Arc<CallLimits>,
+    memory_bytes: usize,
+    ticks_left: u64,
     host_time: HostTime,
     host_calls: u32,
-    host_bytes: usize,
+    host_bytes_left: usize,
     edit_bytes: usize,
     edit_count: u32,
     log_lines: u32,
     log_dropped: u32,
 }
 
+/// What a call leaves for whoever made it.
+pub(crate) struct Left {
+    pub(crate) edits: HeadEdits,
+    pub(crate) subject: Subject,
+}
+
 impl CallState {
-    pub(crate) fn new(plugin: Arc<str>, phase: Option<Phase>, subject: Subject, limits: Arc<CallLimits>) -> Self {
-        // What the guest computes between host functions is in the time as well.
-        let host_time = HostTime::new(limits.deadline.saturating_add(limits.host_time));
+    /// The state of an instance that is not called yet.
+    pub(crate) fn new(plugin: Arc<str>, limits: Arc<CallLimits>, services: Arc<Services>) -> Self {
         Self {
             plugin,
-            phase,
-            subject,
+            phase: None,
+            subject: Subject::default(),
             edits: HeadEdits::default(),
+            services,
+            memory_bytes: 0,
+            ticks_left: ticks(limits.configure_deadline),
+            host_time: host_time(&limits),
             limits,
-            host_time,
             host_calls: 0,
-            host_bytes: 0,
+            host_bytes_left: 0,
             edit_bytes: 0,
             edit_count: 0,
             log_lines: 0,
             log_dropped: 0,
         }
+    }
+
+    /// Begins a call: its subject, and every bound anew but for that of log lines.
+    pub(crate) fn begin(&mut self, phase: Phase, subject: Subject) {
+        self.phase = Some(phase);
+        // A body is honest work beyond what other hooks do: once in and once out of the guest.
+        let body = subject.part.as_ref().map_or(0, |part| part.bytes.len().saturating_add(self.limits.part_bytes));
+        self.host_bytes_left = self.limits.host_bytes.saturating_add(body);
+        self.subject = subject;
+        self.ticks_left = ticks(self.limits.deadline);
+        self.edits = HeadEdits::default();
+        self.host_time = host_time(&self.limits);
+        self.host_calls = 0;
+        self.edit_bytes = 0;
+        self.edit_count = 0;
+    }
+
+    /// Ends a call. Nothing of it stays here.
+    pub(crate) fn leave(&mut self) -> Left {
+        Left { edits: std::mem::take(&mut self.edits), subject: std::mem::take(&mut self.subject) }
+    }
+
+    /// What the call is made with.
+    pub(crate) fn context(&self) -> Result<&Context, Stop> {
+        self.subject.context.as_ref().ok_or(Stop::NotHere("context"))
+    }
+
+    /// The most memory that the instance had so far, in bytes.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    /// The limits of the plugin.
+    pub(crate) fn limits(&self) -> &CallLimits {
+        &self.limits
     }
 
     /// Counts one call of a host function, to which the guest passed `bytes`. Every host function begins with it.
@@ -96,18 +172,60 @@ impl CallState {
         Ok(value)
     }
 
+    /// Reads something from outside. Every function of a pure interface reads by it, so that a trace misses nothing.
+    pub(crate) fn look(&mut self, read: &Read<'_>) -> Result<Value<'_>, Stop> {
+        let found = self.subject.facts().find(read).ok_or(Stop::NotHere("no such attribute"))?;
+        if let Some(tracer) = &self.subject.tracer {
+            tracer.note(read, &found);
+        }
+        self.host_bytes_left = self.host_bytes_left.checked_sub(found.len()).ok_or(Stop::HostCalls)?;
+        Ok(found)
+    }
+
+    /// Counts a tick in which the guest ran, after which it yields.
+    pub(crate) fn tick(&mut self) -> Result<(), Stop> {
+        self.ticks_left = self.ticks_left.checked_sub(1).ok_or(Stop::Deadline)?;
+        self.pause()
+    }
+
     /// Notes that the guest yields.
     pub(crate) fn pause(&mut self) -> Result<(), Stop> {
         if self.host_time.pause(Instant::now()) { Ok(()) } else { Err(Stop::Deadline) }
     }
 
-    fn charge_bytes(&mut self, bytes: usize) -> Result<(), Stop> {
-        self.host_bytes = self.host_bytes.saturating_add(bytes);
-        if self.host_bytes > self.limits.host_bytes { Err(Stop::HostCalls) } else { Ok(()) }
+    /// Waits for the host's own work, which is no time of the guest's.
+    pub(crate) async fn wait<T>(&mut self, work: Wait<'_, T>) -> Result<T, Stop> {
+        self.pause()?;
+        let result = work.await;
+        self.host_time.begin(Instant::now());
+        Ok(result)
+    }
+
+    /// Counts bytes that a host function carries.
+    pub(crate) fn charge_bytes(&mut self, bytes: usize) -> Result<(), Stop> {
+        let rest = self.host_bytes_left.checked_sub(bytes);
+        self.host_bytes_left = rest.unwrap_or_default();
+        rest.map(drop).ok_or(Stop::HostCalls)
+    }
+
+    /// The head that hooks of this phase may edit.
+    fn editable_head(&self) -> Option<Head> {
+        match self.phase {
+            Some(Phase::Request) => Some(Head::Request),
+            Some(Phase::Response) => Some(Head::Response),
+            Some(Phase::Trailers) => Some(Head::Trailers),
+            _ => None,
+        }
+    }
+
+    /// The edits of this head that were made so far.
+    pub(crate) fn edits_of(&self, head: Head) -> Option<&HeadEdits> {
+        (self.editable_head() == Some(head)).then_some(&self.edits)
     }
 
     /// Notes that a field is to be set.
     pub(crate) fn set_header(&mut self, head: Head, name: &str, value: &[u8]) -> Result<(), Stop> {
+        self.check_place(head)?;
         self.charge_edit(name.len() + value.len())?;
         let name = editable(head, name).map_err(Stop::BadVerdict)?;
         let value = legal_value(&name, value).map_err(Stop::BadVerdict)?;
@@ -117,15 +235,33 @@ impl CallState {
 
     /// Notes that a field is to be removed.
     pub(crate) fn remove_header(&mut self, head: Head, name: &str) -> Result<(), Stop> {
+        self.check_place(head)?;
         self.charge_edit(name.len())?;
         let name = editable(head, name).map_err(Stop::BadVerdict)?;
         self.edits.push(HeadEdit::Remove(name));
         Ok(())
     }
 
+    /// Notes that only regions in these legal areas may answer.
+    pub(crate) fn restrict_jurisdictions(&mut self, areas: Vec<String>) -> Result<(), Stop> {
+        self.check_place(Head::Request)?;
+        self.charge_edit(areas.iter().map(String::len).sum())?;
+        let areas = legal_areas(areas).map_err(Stop::BadVerdict)?;
+        self.edits.push(HeadEdit::Restrict(areas));
+        Ok(())
+    }
+
+    fn check_place(&self, head: Head) -> Result<(), Stop> {
+        if self.editable_head() == Some(head) {
+            return Ok(());
+        }
+        let hook = self.phase.map_or("configure", Phase::hook);
+        Err(Stop::BadVerdict(format!("`{hook}` may not edit the {} any more", head.name())))
+    }
+
     /// Whether one more log line may be written.
     pub(crate) fn charge_log_line(&mut self) -> bool {
-        let allowed = self.log_lines < self.limits.log_lines;
+        let allowed = self.log_lines < self.limits.log_lines && self.services.lines.take(Instant::now());
         if allowed {
             self.log_lines += 1;
         } else {
@@ -134,9 +270,16 @@ impl CallState {
         allowed
     }
 
-    /// How many log lines were dropped.
-    pub(crate) fn log_dropped(&self) -> u32 {
-        self.log_dropped
+    /// Says how many log lines of the plugin were dropped, now and then.
+    pub(crate) fn report_dropped_lines(&self) {
+        if self.log_dropped == 0 {
+            return;
+        }
+        // Not for each call, or a flood of lines would become a flood of reports.
+        if let Some(lines) = self.services.lines.dropped(self.log_dropped, Instant::now()) {
+            let plugin = &*self.plugin;
+            tracing::warn!(target: "forebay::plugin", plugin, lines, "log lines dropped");
+        }
     }
 
     fn charge_edit(&mut self, bytes: usize) -> Result<(), Stop> {
@@ -156,7 +299,11 @@ impl ResourceLimiter for CallState {
     /// Fails the call instead of the growth: a guest that cannot get memory aborts anyway, and so the
     /// failure has its true name.
     fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        if desired > self.limits.memory_bytes { Err(Stop::Memory.into()) } else { Ok(true) }
+        if desired > self.limits.memory_bytes {
+            return Err(Stop::Memory.into());
+        }
+        self.memory_bytes = self.memory_bytes.max(desired);
+        Ok(true)
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
@@ -164,12 +311,19 @@ impl ResourceLimiter for CallState {
     }
 }
 
+/// What host functions may take. What the guest computes between them is in that time as well.
+fn host_time(limits: &CallLimits) -> HostTime {
+    HostTime::new(limits.deadline.saturating_add(limits.host_time))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn state(limits: CallLimits) -> CallState {
-        CallState::new("p".into(), Some(Phase::Request), Subject::default(), Arc::new(limits))
+        let mut state = CallState::new("p".into(), Arc::new(limits), Arc::default());
+        state.begin(Phase::Request, Subject::default());
+        state
     }
 
     #[test]
@@ -204,7 +358,7 @@ mod tests {
         assert!(state.charge_log_line());
         assert!(!state.charge_log_line());
         assert!(!state.charge_log_line());
-        assert_eq!(state.log_dropped(), 2);
+        assert_eq!(state.log_dropped, 2);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 /// The head of a request.
 pub trait RequestView: Send + Sync {
@@ -25,6 +26,19 @@ pub trait RequestView: Send + Sync {
     fn model(&self) -> Option<&str>;
     /// The route's dialect.
     fn dialect(&self) -> &str;
+    /// The names of all fields, in lower case, sorted, each once.
+    fn header_names(&self) -> Vec<String>;
+    /// The address of the client's connection.
+    fn peer(&self) -> IpAddr;
+    /// The protocol of the client's connection: `HTTP/1.1`, `HTTP/2.0`.
+    fn protocol(&self) -> &str;
+    /// The trace (W3C Trace Context), 32 hexadecimal digits.
+    fn trace_id(&self) -> &str;
+    /// The legal areas to which plugins restricted the request before; `None` where none did. No plugin reads them: what
+    /// is asked for it stays within them.
+    fn jurisdictions(&self) -> Option<&[String]> {
+        None
+    }
 }
 
 /// The head of a response.
@@ -33,6 +47,8 @@ pub trait ResponseView: Send + Sync {
     fn status(&self) -> u16;
     /// As [`RequestView::header`].
     fn header(&self, name: &str) -> Option<Cow<'_, [u8]>>;
+    /// As [`RequestView::header_names`].
+    fn header_names(&self) -> Vec<String>;
 }
 
 /// Why there is no verified identity. Mirrors `identity.absence` in `wit/`, where each case is described.
@@ -59,8 +75,8 @@ pub trait IdentityView: Send + Sync {
     /// # Errors
     /// Why there are none.
     fn claims(&self) -> Result<&str, Absence>;
-    /// One verified claim by JSON Pointer (RFC 6901), as JSON text.
-    fn claim(&self, pointer: &str) -> Option<String>;
+    /// One verified claim by JSON Pointer (RFC 6901), as JSON text. Asked for on every request, so best kept.
+    fn claim(&self, pointer: &str) -> Option<Cow<'_, str>>;
     /// The tenant derived from the identity.
     fn tenant(&self) -> Option<&str>;
 }

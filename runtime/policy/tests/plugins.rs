@@ -4,12 +4,16 @@
 
 #[path = "plugins/access.rs"]
 mod access;
+#[path = "plugins/artefacts.rs"]
+mod artefacts;
 #[path = "plugins/concurrency.rs"]
 mod concurrency;
 #[path = "plugins/hostile.rs"]
 mod hostile;
 #[path = "plugins/loading.rs"]
 mod loading;
+#[path = "plugins/ready.rs"]
+mod ready;
 #[path = "plugins/sealing.rs"]
 mod sealing;
 #[path = "plugins/support.rs"]

@@ -96,7 +96,7 @@ impl Keyring {
         serde_json::to_string(&Jwk { kty: "oct", kid: key, k: &k }).map_err(|_| SealError::Internal("JWK"))
     }
 
-    fn master(&self, key: &str) -> Result<&[u8; KEY_BYTES], SealError> {
+    pub(crate) fn master(&self, key: &str) -> Result<&[u8; KEY_BYTES], SealError> {
         self.masters.get(key).map(|master| &**master).ok_or_else(|| SealError::UnknownKey(key.to_owned()))
     }
 }

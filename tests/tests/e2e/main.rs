@@ -4,12 +4,16 @@
 mod access;
 mod bad_input;
 mod cache;
+mod capabilities;
 mod framing;
+mod functions;
 mod house;
 mod inference;
 mod lifecycle;
+mod lifecycle_plugins;
 mod operators;
 mod passing;
 mod policy;
 mod regions;
 mod sealing;
+mod tokens;

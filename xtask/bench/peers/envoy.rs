@@ -1,5 +1,7 @@
 //! Envoy, from its wheel.
 
+mod rule;
+
 use std::process::Command;
 
 use anyhow::Result;
@@ -16,22 +18,6 @@ const HTTP: &str = "type.googleapis.com/envoy.extensions.filters.http";
 
 /// Runs `envoy` for the job. `remembers_tokens` turns on its cache of verified tokens, which is off by default.
 pub(crate) fn start(arena: &Arena, job: Job, remembers_tokens: bool) -> Result<Contender> {
-    let address = process::free_address()?;
-    let config = json!({"static_resources": {
-        "listeners": [listener(arena, job, remembers_tokens, address.port())],
-        "clusters": [cluster(arena)],
-    }});
-    let path = arena.write("envoy.json", &config.to_string())?;
-    let mut command = Command::new(arena.workspace.peers_dir().join("envoy"));
-    command.arg("--config-path").arg(path).args(["--concurrency", &THREADS.to_string()]);
-    command.args(["--log-level", "warning", "--disable-hot-restart"]);
-    let servers = vec![Server::start("envoy", command, &[address], arena.folder())?];
-    let name = if remembers_tokens { "Envoy, token cache on" } else { "Envoy" };
-    let ask = if job == Job::GuardedHit { arena.with_token(Ask::get())? } else { Ask::get() };
-    Ok(Contender { name: name.into(), servers, address, tls: true, ask })
-}
-
-fn listener(arena: &Arena, job: Job, remembers_tokens: bool, port: u16) -> Value {
     let mut filters = Vec::new();
     if job == Job::GuardedHit {
         filters.extend([jwt(arena, remembers_tokens), scope()]);
@@ -39,6 +25,35 @@ fn listener(arena: &Arena, job: Job, remembers_tokens: bool, port: u16) -> Value
     if job != Job::Proxy {
         filters.push(cache());
     }
+    let name = if remembers_tokens { "Envoy, token cache on" } else { "Envoy" };
+    let ask = if job == Job::GuardedHit { arena.with_token(Ask::get())? } else { Ask::get() };
+    serve(arena, name, filters, ask)
+}
+
+/// Runs `envoy` with a verified and remembered token, that many filters with the benchmark's rule, and its cache.
+pub(crate) fn start_ruled(arena: &Arena, plugins: usize) -> Result<Contender> {
+    let ask = arena.with_rule(Ask::get())?;
+    let mut filters = vec![rule::with_claims(jwt(arena, true))];
+    filters.extend((0..plugins).map(|number| rule::filter(arena, number, &ask.path)));
+    filters.push(cache());
+    serve(arena, &format!("Envoy, proxy-wasm x{plugins}"), filters, ask)
+}
+
+fn serve(arena: &Arena, name: &str, filters: Vec<Value>, ask: Ask) -> Result<Contender> {
+    let address = process::free_address()?;
+    let config = json!({"static_resources": {
+        "listeners": [listener(arena, filters, address.port())],
+        "clusters": [cluster(arena)],
+    }});
+    let path = arena.write(&format!("envoy-{}.json", address.port()), &config.to_string())?;
+    let mut command = Command::new(arena.workspace.peers_dir().join("envoy"));
+    command.arg("--config-path").arg(path).args(["--concurrency", &THREADS.to_string()]);
+    command.args(["--log-level", "warning", "--disable-hot-restart"]);
+    let servers = vec![Server::start(&format!("envoy-{}", address.port()), command, &[address], arena.folder())?];
+    Ok(Contender { name: name.into(), servers, address, tls: true, ask })
+}
+
+fn listener(arena: &Arena, mut filters: Vec<Value>, port: u16) -> Value {
     filters.push(json!({"name": "router", "typed_config": {"@type": format!("{HTTP}.router.v3.Router")}}));
     let manager =
         "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";

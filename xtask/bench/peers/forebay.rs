@@ -1,5 +1,7 @@
 //! Forebay itself, in release, as an operator would run it.
 
+pub(crate) mod rule;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -27,17 +29,37 @@ pub(crate) fn start(arena: &Arena, job: Job) -> Result<Contender> {
         Job::Proxy => (route_origin(arena.origin), Ask::get()),
     };
     let config = gateway(arena, arena.origin, REGION) + &route;
-    serve(arena, &config, ask)
+    serve(arena, "Forebay", &config, ask)
+}
+
+/// Runs the gateway with a chain of `plugins` plugins that hold the benchmark's rule, in front of its cache.
+pub(crate) fn start_ruled(arena: &Arena, plugins: usize, memo: bool) -> Result<Contender> {
+    let config = gateway(arena, arena.origin, REGION) + &rule::chain(arena, plugins, memo);
+    let name = match (plugins, memo) {
+        (0, _) => "Forebay, no plugin".to_owned(),
+        (_, false) => format!("Forebay, fresh instances x{plugins}"),
+        (_, true) => format!("Forebay, memo x{plugins}"),
+    };
+    serve(arena, &name, &config, arena.with_rule(Ask::infer(MODEL, |_| Bytes::from_static(QUESTION.as_bytes())))?)
+}
+
+/// Runs the gateway with the same rule on the route that is asked, and a plugin that never returns on another
+/// ([`rule::LOOPING`]). `rests` is whether failing often puts it into quarantine.
+pub(crate) fn start_beside_a_loop(arena: &Arena, rests: bool) -> Result<Contender> {
+    let config = gateway(arena, arena.origin, REGION) + &rule::chain(arena, 1, false) + &rule::looping(arena, rests);
+    let name = if rests { "looping plugin beside it" } else { "the same, never quarantined" };
+    serve(arena, name, &config, arena.with_rule(Ask::infer(MODEL, |_| Bytes::from_static(QUESTION.as_bytes())))?)
 }
 
 /// Runs the gateway with `config` but for its addresses.
-fn serve(arena: &Arena, config: &str, ask: Ask) -> Result<Contender> {
+fn serve(arena: &Arena, name: &str, config: &str, ask: Ask) -> Result<Contender> {
     let (address, admin) = (process::free_address()?, process::free_address()?);
     let config = config.replace("ADDRESS", &address.to_string()).replace("ADMIN", &admin.to_string());
-    let path = arena.write("forebay.toml", &config)?;
-    let servers = vec![Server::start("forebay", program("serve", &path)?, &[address, admin], arena.folder())?];
+    let file = format!("forebay-{}", address.port());
+    let path = arena.write(&format!("{file}.toml"), &config)?;
+    let servers = vec![Server::start(&file, program("serve", &path)?, &[address, admin], arena.folder())?];
     wait_until_ready(admin)?;
-    Ok(Contender { name: "Forebay".into(), servers, address, tls: true, ask })
+    Ok(Contender { name: name.to_owned(), servers, address, tls: true, ask })
 }
 
 /// Until the first probe has found the region.
@@ -60,7 +82,7 @@ pub(crate) fn start_with_region(arena: &Arena, body: fn(u64) -> Bytes) -> Result
     let path = arena.write("region.toml", &region_config(arena, region))?;
     let region_server = Server::start("region", program("region", &path)?, &[region], arena.folder())?;
     let config = gateway(arena, region, REGION) + &route_public(false);
-    let mut contender = serve(arena, &config, Ask::infer("minilm", body))?;
+    let mut contender = serve(arena, "Forebay", &config, Ask::infer("minilm", body))?;
     contender.servers.push(region_server);
     Ok(contender)
 }

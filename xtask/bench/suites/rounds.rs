@@ -1,4 +1,6 @@
 //! Interleaved rounds: every contender once, then every contender again.
+//!
+//! So a slow minute of the machine hits every contender alike, and contenders of one round can be compared in pairs.
 
 use std::time::Duration;
 
@@ -27,17 +29,26 @@ impl Plan<'_> {
     pub(super) fn run(&self, suite: Suite, bench: &Bench) -> Result<Outcome> {
         let mut rows = Vec::new();
         for protocol in self.protocols {
-            for contender in self.contenders {
-                // Twice: the first answer may come from the origin.
-                contender.check(self.arena, *protocol)?;
-                contender.check(self.arena, *protocol)?;
-            }
-            rows.extend(self.rounds(*protocol, bench)?);
+            let samples = self.rounds(*protocol, bench)?;
+            let row = |(contender, samples): (&Contender, &Vec<Sample>)| Row {
+                contender: contender.name.clone(),
+                protocol: protocol.name().to_owned(),
+                median: sample::median(samples),
+                spread: sample::spread(samples),
+                has_cpu: !contender.servers.is_empty(),
+            };
+            rows.extend(self.contenders.iter().zip(&samples).map(row));
         }
         Ok(Outcome::new(suite, bench, rows))
     }
 
-    fn rounds(&self, protocol: Protocol, bench: &Bench) -> Result<Vec<Row>> {
+    /// For each contender, one sample of each round.
+    pub(super) fn rounds(&self, protocol: Protocol, bench: &Bench) -> Result<Vec<Vec<Sample>>> {
+        for contender in self.contenders {
+            // Twice: the first answer may come from the origin.
+            contender.check(self.arena, protocol)?;
+            contender.check(self.arena, protocol)?;
+        }
         let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); self.contenders.len()];
         let duration = Duration::from_secs(bench.seconds);
         for round in 1..=bench.rounds {
@@ -50,13 +61,6 @@ impl Plan<'_> {
                 }
             }
         }
-        let row = |(contender, samples): (&Contender, &Vec<Sample>)| Row {
-            contender: contender.name.clone(),
-            protocol: protocol.name().to_owned(),
-            median: sample::median(samples),
-            spread: sample::spread(samples),
-            has_cpu: !contender.servers.is_empty(),
-        };
-        Ok(self.contenders.iter().zip(&samples).map(row).collect())
+        Ok(samples)
     }
 }

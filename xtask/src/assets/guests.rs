@@ -1,6 +1,6 @@
 //! Policy plugins and test guests: built from this tree to WebAssembly, and wrapped as components.
 //!
-//! Every package under `plugins/` and `tests/guests` whose library is a `cdylib` is a guest. It becomes
+//! Every package under `plugins/`, `tests/guests` and `tests/guests-wasi` whose library is a `cdylib` is a guest. It becomes
 //! `plugins/{library name}.wasm`, with dashes for underscores.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,10 @@ use super::toolchain::{TARGET, Toolchain};
 use crate::{Workspace, command, files};
 
 /// What a guest is made from. A change to any of it builds all guests anew.
-const SOURCES: [&str; 5] = ["plugins", "tests/guests", "wit", "Cargo.lock", "Cargo.toml"];
+const SOURCES: [&str; 6] = ["plugins", "tests/guests", "tests/guests-wasi", "wit", "Cargo.lock", "Cargo.toml"];
+/// Where guests live. Each folder is built on its own, so that what one has in its dependencies does not get into those of
+/// another.
+const HOMES: [&str; 3] = ["plugins", "tests/guests", "tests/guests-wasi"];
 /// Changes when the way of building does.
 const RECIPE: &str = "1: release, fat LTO, one codegen unit, no debug information";
 const STAMP: &str = ".stamp.json";
@@ -37,8 +40,11 @@ pub(super) fn ensure(workspace: &Workspace, folder: &Path) -> Result<usize> {
         return Ok(0);
     }
     let guests = find(workspace)?;
-    if !guests.is_empty() {
-        build(workspace, &guests)?;
+    for home in HOMES {
+        let here: Vec<&Guest> = guests.iter().filter(|guest| guest.home == home).collect();
+        if !here.is_empty() {
+            build(workspace, &here)?;
+        }
     }
     let mut stamp = Stamp { sources: digest, components: BTreeMap::new() };
     let mut written = 0;
@@ -80,6 +86,7 @@ fn remove_strays(folder: &Path, stamp: &Stamp) -> Result<()> {
 
 /// A package that builds to a component.
 struct Guest {
+    home: &'static str,
     package: String,
     library: String,
 }
@@ -123,19 +130,18 @@ fn find(workspace: &Workspace) -> Result<Vec<Guest>> {
 }
 
 fn guests_of(metadata: &Metadata, root: &Path) -> Vec<Guest> {
-    let homes = [root.join("plugins"), root.join("tests/guests")];
     let mut guests = Vec::new();
     for package in &metadata.packages {
-        let at_home = homes.iter().any(|home| package.manifest_path.starts_with(home));
+        let home = HOMES.into_iter().find(|home| package.manifest_path.starts_with(root.join(home)));
         let library = package.targets.iter().find(|target| target.kind.iter().any(|kind| kind == "cdylib"));
-        if let (true, Some(library)) = (at_home, library) {
-            guests.push(Guest { package: package.name.clone(), library: library.name.clone() });
+        if let (Some(home), Some(library)) = (home, library) {
+            guests.push(Guest { home, package: package.name.clone(), library: library.name.clone() });
         }
     }
     guests
 }
 
-fn build(workspace: &Workspace, guests: &[Guest]) -> Result<()> {
+fn build(workspace: &Workspace, guests: &[&Guest]) -> Result<()> {
     let toolchain = Toolchain::choose(workspace)?;
     eprintln!("assets: building {} plugins with {toolchain}", guests.len());
     let mut cargo = toolchain.cargo_build(workspace)?;
@@ -149,7 +155,7 @@ fn build(workspace: &Workspace, guests: &[Guest]) -> Result<()> {
 
 /// Guests are small and run on every request, so they get the slow, thorough build whatever the workspace's profile.
 /// Their names section stays: it is what makes a trap's backtrace readable.
-fn optimise(cargo: &mut Command) {
+pub(super) fn optimise(cargo: &mut Command) {
     cargo
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3")
         .env("CARGO_PROFILE_RELEASE_LTO", "fat")
@@ -164,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn guests_are_cdylibs_in_their_two_homes() {
+    fn guests_are_cdylibs_in_their_homes() {
         let package = |name: &str, home: &str, kind: &str| {
             format!(
                 r#"{{"name":"{name}","manifest_path":"/tree/{home}/Cargo.toml",
@@ -176,11 +182,12 @@ mod tests {
             package("jwt-access", "plugins/jwt-access", "cdylib"),
             package("sdk", "plugins/sdk", "lib"),
             package("hostile", "tests/guests", "cdylib"),
+            package("wasi-service", "tests/guests-wasi/service", "cdylib"),
             package("gateway", "gateway", "cdylib"),
         ];
         let metadata = serde_json::from_str(&format!(r#"{{"packages":[{}]}}"#, packages.join(","))).unwrap();
         let names: Vec<_> = guests_of(&metadata, Path::new("/tree")).iter().map(Guest::file_name).collect();
-        assert_eq!(names, ["jwt-access.wasm", "hostile.wasm"]);
+        assert_eq!(names, ["jwt-access.wasm", "hostile.wasm", "wasi-service.wasm"]);
     }
 
     #[test]

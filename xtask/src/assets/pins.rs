@@ -14,6 +14,7 @@ pub(super) enum Set {
     Assets,
     Tools,
     Peers,
+    Authoring,
 }
 
 /// A wheel, by name, version and digest.
@@ -33,6 +34,20 @@ pub(super) struct Wheel {
     pub(super) size_bytes: u64,
     #[serde(rename = "member")]
     pub(super) members: Vec<Member>,
+    #[serde(default, rename = "tree")]
+    pub(super) trees: Vec<Tree>,
+}
+
+/// A folder inside a wheel, with all that is in it. Not for programs that are run: those are members.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tree {
+    /// The folder in the wheel, with a slash at the end.
+    pub(super) path: String,
+    /// Where it goes, relative to the set's folder.
+    pub(super) to: String,
+    /// Over the path from the folder, the length and the contents of each file, in the order of their paths.
+    pub(super) sha256: String,
 }
 
 /// A file inside a wheel.
@@ -72,15 +87,21 @@ impl Pins {
         let pins: Self = toml::from_str(text)?;
         for wheel in &pins.wheels {
             check_digest(&wheel.sha256)?;
-            for member in &wheel.members {
-                check_digest(&member.sha256)?;
-                if !Path::new(&member.to).components().all(|part| matches!(part, Component::Normal(_))) {
-                    bail!("`{}` leads out of the folder", member.to);
+            let members = wheel.members.iter().map(|member| (&member.sha256, &member.to));
+            for (sha256, to) in members.chain(wheel.trees.iter().map(|tree| (&tree.sha256, &tree.to))) {
+                check_digest(sha256)?;
+                if !is_inside(to) {
+                    bail!("`{to}` leads out of the folder");
                 }
             }
         }
         Ok(pins)
     }
+}
+
+/// Whether a path leads to a place below the folder that it starts from.
+pub(super) fn is_inside(path: &str) -> bool {
+    Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
 }
 
 fn check_digest(text: &str) -> Result<()> {
@@ -98,7 +119,7 @@ mod tests {
     #[test]
     fn the_checked_in_pins_are_sound() {
         let workspace = Workspace::locate().unwrap();
-        for set in [Set::Assets, Set::Tools, Set::Peers] {
+        for set in [Set::Assets, Set::Tools, Set::Peers, Set::Authoring] {
             assert!(!Pins::of(&workspace, set).unwrap().wheels.is_empty(), "{set:?}");
         }
     }

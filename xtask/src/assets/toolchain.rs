@@ -4,6 +4,7 @@
 //! `rustup target add`; Debian's packages by apt-get. Debian ships the standard library for this target as source only,
 //! so Cargo builds it along (`-Zbuild-std`), once.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,6 +21,8 @@ const PROBE_LIMIT: Duration = Duration::from_secs(30);
 const RUSTUP_LIMIT: Duration = Duration::from_mins(2);
 const APT_LIMIT: Duration = Duration::from_mins(10);
 const DEBIAN_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+/// What is built along where a toolchain has the standard library as source only.
+const BUILD_STD: &str = "std,panic_abort";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust/library/std/Cargo.toml";
@@ -82,9 +85,26 @@ impl Toolchain {
         cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", without_local_paths(workspace)?);
         cargo.args(["build", "--release", "--target", TARGET]);
         if matches!(self, Self::Debian { .. }) {
-            cargo.arg("-Zbuild-std=std,panic_abort");
+            cargo.arg(format!("-Zbuild-std={BUILD_STD}"));
         }
         Ok(cargo)
+    }
+
+    /// The variables under which another program's Cargo builds as [`Self::cargo_build`] does, the standard library
+    /// included.
+    pub(super) fn environment(&self, workspace: &Workspace) -> Result<Vec<(&'static str, OsString)>> {
+        let mut variables =
+            vec![("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", without_local_paths(workspace)?.into())];
+        if let Self::Debian { linker } = self {
+            variables.extend([
+                ("CARGO", DEBIAN_CARGO.into()),
+                ("RUSTC", DEBIAN_RUSTC.into()),
+                ("RUSTC_BOOTSTRAP", "1".into()),
+                ("CARGO_UNSTABLE_BUILD_STD", BUILD_STD.into()),
+                ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker.into()),
+            ]);
+        }
+        Ok(variables)
     }
 }
 

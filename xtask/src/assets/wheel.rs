@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
 use zip::ZipArchive;
 
-use super::pins::{Member, Pins, Wheel};
+use super::pins::{Member, Pins, Tree, Wheel, is_inside};
 use crate::command;
 use crate::files::{self, Expected};
 use crate::progress::Progress;
@@ -91,7 +93,42 @@ fn unpack(wheel: &Wheel, path: &Path, folder: &Path, record: &mut Record) -> Res
         files::write_checked(&folder.join(&member.to), &mut from, &expected)?;
         record.add(member)?;
     }
-    Ok(wheel.members.len())
+    for tree in &wheel.trees {
+        unpack_tree(tree, &mut archive, folder)?;
+        record.add_tree(tree);
+    }
+    Ok(wheel.members.len() + wheel.trees.len())
+}
+
+/// Unpacks a tree beside its place and puts it there when all of it was right.
+fn unpack_tree(tree: &Tree, archive: &mut ZipArchive<File>, folder: &Path) -> Result<()> {
+    let mut names: Vec<String> =
+        archive.file_names().filter(|name| name.starts_with(&tree.path)).map(str::to_owned).collect();
+    names.retain(|name| !name.ends_with('/'));
+    names.sort_unstable();
+    let fresh = tempfile::tempdir_in(folder)?;
+    let mut digest = Sha256::new();
+    for name in &names {
+        let path = name.strip_prefix(&tree.path).unwrap_or_default();
+        if !is_inside(path) {
+            bail!("`{name}` leads out of the folder");
+        }
+        let mut contents = Vec::new();
+        archive.by_name(name)?.read_to_end(&mut contents)?;
+        digest.update(format!("{path}\0{}\0", contents.len()));
+        digest.update(&contents);
+        let target = fresh.path().join(path);
+        std::fs::create_dir_all(target.parent().context("a file without a folder")?)?;
+        std::fs::write(target, contents)?;
+    }
+    let found = files::hex(&digest.finalize());
+    if found != tree.sha256 {
+        bail!("{} hashes to {found}, not to {}", tree.path, tree.sha256);
+    }
+    let target = folder.join(&tree.to);
+    let _ = std::fs::remove_dir_all(&target);
+    std::fs::create_dir_all(target.parent().context("a tree without a folder")?)?;
+    std::fs::rename(fresh.path(), &target).with_context(|| format!("could not put {} in its place", target.display()))
 }
 
 /// Which files were found to match their pin, so that a later run need not hash a hundred megabytes again.
@@ -115,7 +152,11 @@ impl Record {
                 return Ok(false);
             }
         }
-        Ok(true)
+        // A tree is put in its place whole, so being there under its digest is enough.
+        Ok(wheel
+            .trees
+            .iter()
+            .all(|tree| self.digests.get(&tree.to) == Some(&tree.sha256) && self.folder.join(&tree.to).is_dir()))
     }
 
     fn holds(&mut self, member: &Member) -> Result<bool> {
@@ -141,6 +182,11 @@ impl Record {
         self.digests.insert(member.to.clone(), member.sha256.clone());
         self.changed = true;
         Ok(())
+    }
+
+    fn add_tree(&mut self, tree: &Tree) {
+        self.digests.insert(tree.to.clone(), tree.sha256.clone());
+        self.changed = true;
     }
 
     fn write(&self) -> Result<()> {

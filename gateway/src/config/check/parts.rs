@@ -8,34 +8,82 @@ use forebay_policy::Capability;
 use url::{Host, Url};
 
 use super::{Names, Reader};
-use crate::config::file;
-use crate::config::{Plugin, Region};
+use crate::config::file::{self, File};
+use crate::config::{Plugin, Region, Shadow};
 
 impl Reader<'_> {
-    pub(super) fn plugin(&mut self, at: &str, plugin: &file::Plugin, names: &Names) -> Option<Plugin> {
+    pub(super) fn plugin(&mut self, at: &str, plugin: &file::Plugin, names: &Names, file: &File) -> Option<Plugin> {
         if plugin.component.as_os_str().is_empty() {
             self.check.mistake(format!("{at}.component"), "is missing", Some("path of a .wasm component".into()));
         }
         self.all_known(&format!("{at}.keys"), &plugin.keys, &names.keys, "key");
-        let config = plugin.config.clone().unwrap_or_default();
-        let config = match serde_json::to_string(&config) {
-            Ok(text) => text,
-            Err(error) => {
-                self.check.mistake(format!("{at}.config"), format!("cannot be written as JSON: {error}"), None);
-                return None;
-            }
-        };
+        let config = self.plugin_config(&format!("{at}.config"), plugin.config.as_ref())?;
+        let shadow = plugin.shadow.as_ref().and_then(|shadow| self.shadow(at, plugin, shadow, &config, file));
+        if plugin.name.contains('#') {
+            self.check.mistake(format!("{at}.name"), "must not hold `#`", None);
+        }
+        let grants = self.grants(at, &plugin.grants);
+        let reach = self.reach(at, plugin, &grants, names);
         Some(Plugin {
             name: plugin.name.clone(),
             component: self.folder.join(&plugin.component),
-            grants: self.grants(at, &plugin.grants),
+            trust: self.trust(at, plugin, &file.policy),
+            grants,
             keys: plugin.keys.iter().cloned().collect(),
+            counters: reach.counters,
+            store: reach.store,
+            outbound: reach.outbound,
+            models: reach.models,
+            jurisdictions: reach.jurisdictions,
             config,
             deadline: plugin.deadline_ms.map(|ms| self.millis(&format!("{at}.deadline_ms"), ms)),
             memory_bytes: plugin.memory_bytes,
+            memo_bytes: plugin.memo_bytes,
             instances: plugin.instances,
             quarantine_after: plugin.quarantine_after,
+            shadow,
         })
+    }
+
+    /// What `configure` gets: JSON.
+    fn plugin_config(&mut self, at: &str, config: Option<&toml::Table>) -> Option<String> {
+        match serde_json::to_string(&config.cloned().unwrap_or_default()) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                self.check.mistake(at.to_owned(), format!("cannot be written as JSON: {error}"), None);
+                None
+            }
+        }
+    }
+
+    fn shadow(
+        &mut self,
+        at: &str,
+        plugin: &file::Plugin,
+        shadow: &file::Shadow,
+        config: &str,
+        file: &File,
+    ) -> Option<Shadow> {
+        let at = format!("{at}.shadow");
+        if shadow.component.as_os_str().is_empty() {
+            self.check.mistake(format!("{at}.component"), "is missing", Some("path of a .wasm component".into()));
+        }
+        let percent = shadow.percent.unwrap_or(100);
+        if !(1..=100).contains(&percent) {
+            self.check.mistake(format!("{at}.percent"), "must be between 1 and 100", None);
+        }
+        let as_plugin = file::Plugin {
+            sha256: shadow.sha256.clone(),
+            version: shadow.version.clone(),
+            component: shadow.component.clone(),
+            ..plugin.clone()
+        };
+        let config = match &shadow.config {
+            Some(own) => self.plugin_config(&format!("{at}.config"), Some(own))?,
+            None => config.to_owned(),
+        };
+        let trust = self.trust(&at, &as_plugin, &file.policy);
+        Some(Shadow { component: self.folder.join(&shadow.component), trust, config, percent })
     }
 
     pub(super) fn grants(&mut self, at: &str, names: &[String]) -> BTreeSet<Capability> {
@@ -46,7 +94,7 @@ impl Reader<'_> {
                 Err(_) => self.check.mistake(
                     format!("{at}.grants[{index}]"),
                     format!("no capability is named `{name}`"),
-                    Some("one of http, identity, sealing, log".into()),
+                    Some(format!("one of {}", Capability::ALL.map(Capability::as_str).join(", "))),
                 ),
             }
         }

@@ -20,8 +20,13 @@ impl Reader<'_> {
         if !route.path.starts_with('/') {
             self.check.mistake(format!("{at}.path"), "must start with `/`", None);
         }
+        self.all_known(&format!("{at}.middleware"), &route.middleware, &names.functions, "function");
         let target = match route.dialect.as_deref() {
             Some("oip") => Target::Inference(self.inference(at, route, names, file)),
+            Some("http") if route.function.is_some() => {
+                self.no_inference(at, route);
+                Target::Function(self.function_target(at, route, names, &file.functions)?)
+            }
             Some("http") => Target::Origin(self.origin(at, route)?),
             Some(other) => {
                 let message = format!("`{other}` is not a dialect");
@@ -41,6 +46,7 @@ impl Reader<'_> {
             policies: route.policies.clone(),
             public: route.access.is_some(),
             target,
+            middleware: route.middleware.clone(),
             request: match route.request_ms {
                 Some(own) => self.millis(&format!("{at}.request_ms"), own),
                 None => self.millis("limits.request_ms", file.limits.request_ms),
@@ -96,8 +102,14 @@ impl Reader<'_> {
     }
 
     pub(super) fn inference(&mut self, at: &str, route: &file::Route, names: &Names, file: &File) -> InferenceTarget {
-        if route.origin.is_some() {
-            self.check.mistake(format!("{at}.origin"), "belongs to dialect `http`", None);
+        for (key, given) in [
+            ("origin", route.origin.is_some()),
+            ("function", route.function.is_some()),
+            ("middleware", !route.middleware.is_empty()),
+        ] {
+            if given {
+                self.check.mistake(format!("{at}.{key}"), "belongs to dialect `http`", None);
+            }
         }
         if !route.path.ends_with("/v2/") {
             let hint = "the protocol's own first segment is `v2`: `/v2/`, or `/eu/v2/`";
@@ -153,7 +165,8 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn origin(&mut self, at: &str, route: &file::Route) -> Option<OriginTarget> {
+    /// What belongs to inferences does not stand on other routes.
+    fn no_inference(&mut self, at: &str, route: &file::Route) {
         for (key, given) in [
             ("models", !route.models.is_empty()),
             ("regions", !route.regions.is_empty()),
@@ -164,8 +177,12 @@ impl Reader<'_> {
                 self.check.mistake(format!("{at}.{key}"), "belongs to dialect `oip`", None);
             }
         }
+    }
+
+    pub(super) fn origin(&mut self, at: &str, route: &file::Route) -> Option<OriginTarget> {
+        self.no_inference(at, route);
         let Some(origin) = &route.origin else {
-            let hint = "where requests go, such as https://host:port";
+            let hint = "where requests go, such as https://host:port, or a `function`";
             self.check.mistake(format!("{at}.origin"), "is missing", Some(hint.into()));
             return None;
         };

@@ -1,5 +1,6 @@
 //! The configuration: which fields, which keys, for which models.
 
+use forebay_plugin_sdk::config;
 use serde::Deserialize;
 
 /// The plugin's configuration: JSON, unknown keys refused.
@@ -7,7 +8,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Models it is for: names, `prefix*`, or `*`. A message without a model is matched by `*` alone.
-    #[serde(default = "anything")]
+    #[serde(default = "config::anything")]
     pub models: Vec<String>,
     /// Inputs that are sealed before they leave.
     #[serde(default)]
@@ -79,19 +80,13 @@ fn yes() -> bool {
     true
 }
 
-fn anything() -> Vec<String> {
-    vec!["*".to_owned()]
-}
-
 impl Config {
     /// Reads and checks a configuration.
     ///
     /// # Errors
     /// A sentence that names the key.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut json = serde_json::Deserializer::from_str(text);
-        let config: Self = serde_path_to_error::deserialize(&mut json).map_err(|error| error.to_string())?;
-        json.end().map_err(|error| error.to_string())?;
+        let config: Self = config::parse(text)?;
         config.check()?;
         Ok(config)
     }
@@ -99,24 +94,14 @@ impl Config {
     /// Whether messages for `model` are handled at all.
     #[must_use]
     pub fn is_for(&self, model: Option<&str>) -> bool {
-        self.models.iter().any(|pattern| match (pattern.strip_suffix('*'), model) {
-            (Some(""), _) => true,
-            (Some(prefix), Some(model)) => model.starts_with(prefix),
-            (None, Some(model)) => pattern == model,
-            (_, None) => false,
-        })
+        config::matches(&self.models, model)
     }
 
     fn check(&self) -> Result<(), String> {
         if self.inputs.is_empty() && self.outputs.is_empty() && self.json.is_empty() {
             return Err("at least one of inputs, outputs and json must name a field".to_owned());
         }
-        if self.models.is_empty() {
-            return Err("models: must not be empty".to_owned());
-        }
-        for (i, pattern) in self.models.iter().enumerate() {
-            pattern_of(&format!("models[{i}]"), pattern)?;
-        }
+        config::check_patterns("models", &self.models)?;
         for (i, input) in self.inputs.iter().enumerate() {
             filled(&format!("inputs[{i}].name"), &input.name)?;
             filled(&format!("inputs[{i}].key"), &input.key)?;
@@ -149,15 +134,6 @@ impl Client {
 
 fn filled(key: &str, text: &str) -> Result<(), String> {
     if text.is_empty() { Err(format!("{key}: must not be empty")) } else { Ok(()) }
-}
-
-/// A name, a prefix before `*`, or `*`. Any other `*` would only match itself, which no name holds.
-fn pattern_of(key: &str, text: &str) -> Result<(), String> {
-    filled(key, text)?;
-    if text.strip_suffix('*').unwrap_or(text).contains('*') {
-        return Err(format!("{key}: `*` may only stand at the end"));
-    }
-    Ok(())
 }
 
 /// RFC 6901, section 3: `/` before each token, `~` only in `~0` and `~1`. The whole body is not a field.

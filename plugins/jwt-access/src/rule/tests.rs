@@ -1,42 +1,25 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::*;
+use forebay_plugin_sdk::assert_verdict;
+use forebay_plugin_sdk::testing::Request;
 use proptest::prelude::{any, prop_assert_ne, proptest};
+use serde_json::{Value, json};
 
-/// An identity from JSON claims; the tenant is the claim `tenant`.
-struct Claims(Result<Value, Absence>);
-
-impl Identity for Claims {
-    fn verify(&self) -> Result<(), Absence> {
-        self.0.as_ref().map(|_| ()).map_err(|absence| *absence)
-    }
-
-    fn claim(&self, pointer: &str) -> Option<String> {
-        self.0.as_ref().ok()?.pointer(pointer).map(Value::to_string)
-    }
-
-    fn tenant(&self) -> Option<String> {
-        Some(self.0.as_ref().ok()?.get("tenant")?.as_str()?.to_owned())
-    }
-}
-
-fn claims(value: Value) -> Claims {
-    Claims(Ok(value))
-}
+use super::*;
 
 fn config(text: &str) -> Config {
     Config::parse(text).unwrap()
 }
 
-fn asked(route: &str, model: Option<&str>) -> Asked {
-    Asked { route: route.to_owned(), model: model.map(str::to_owned) }
+/// What `config` says to a request on route `oip` for model `minilm` with these claims.
+fn with(config: &Config, claims: Value) -> Verdict {
+    decide(config, &Request::post("/x").route("oip").model("minilm").claims(claims))
 }
 
-fn refusal(decision: Decision) -> Refusal {
-    match decision {
-        Decision::Refuse(refusal) => refusal,
-        Decision::Allow => panic!("allowed"),
-    }
+fn challenge(answer: &forebay_plugin_sdk::Answer) -> &str {
+    let header = answer.headers.first().unwrap();
+    assert_eq!(header.name, "www-authenticate");
+    &header.value
 }
 
 const INFER: &str = r#"{"realm":"demo","rules":[{"routes":["oip"],"models":["mini*"],"scopes":["infer"]}]}"#;
@@ -44,79 +27,109 @@ const INFER: &str = r#"{"realm":"demo","rules":[{"routes":["oip"],"models":["min
 #[test]
 fn a_token_with_every_scope_is_let_in() {
     let config = config(r#"{"rules":[{"scopes":["infer","read"]}]}"#);
-    let asked = asked("oip", Some("minilm"));
     for token in [
-        serde_json::json!({"scope": "read infer admin"}),
-        serde_json::json!({"scp": ["infer", "read"]}),
-        serde_json::json!({"scp": "infer read"}),
+        json!({"scope": "read infer admin"}),
+        json!({"scp": ["infer", "read"]}),
+        json!({"scp": "infer read"}),
     ] {
-        assert_eq!(decide(&config, &asked, &claims(token)), Decision::Allow);
+        assert_verdict!(with(&config, token), continue);
     }
     for token in [
-        serde_json::json!({}),
-        serde_json::json!({"scope": "infer"}),
-        serde_json::json!({"scope": "inferred read"}),
-        serde_json::json!({"scope": "infer", "scp": ["read"]}),
-        serde_json::json!({"scope": 7}),
-        serde_json::json!({"scope": {"infer": true, "read": true}}),
+        json!({}),
+        json!({"scope": "infer"}),
+        json!({"scope": "inferred read"}),
+        json!({"scope": "infer", "scp": ["read"]}),
+        json!({"scope": 7}),
+        json!({"scope": {"infer": true, "read": true}}),
     ] {
-        assert_eq!(refusal(decide(&config, &asked, &claims(token))).status, 403);
+        assert_verdict!(with(&config, token), answer 403 "forbidden");
     }
 }
 
 #[test]
 fn the_challenges_are_those_of_rfc_6750() {
     let config = config(INFER);
-    let asked = asked("oip", Some("minilm"));
-    let missing = refusal(decide(&config, &asked, &Claims(Err(Absence::Missing))));
-    assert_eq!((missing.status, missing.problem), (401, "missing-credentials"));
-    assert_eq!(missing.challenge.as_deref(), Some(r#"Bearer realm="demo""#));
+    let request = || Request::post("/x").route("oip").model("minilm");
+    let missing = assert_verdict!(decide(&config, &request()), answer 401 "missing-credentials");
+    assert_eq!(challenge(&missing), r#"Bearer realm="demo""#);
 
-    let expired = refusal(decide(&config, &asked, &Claims(Err(Absence::Expired))));
-    assert_eq!((expired.status, expired.problem), (401, "invalid-token"));
+    let expired = decide(&config, &request().absent(Absence::Expired));
+    let expired = assert_verdict!(expired, answer 401 "invalid-token");
     assert_eq!(
-        expired.challenge.as_deref(),
-        Some(r#"Bearer realm="demo", error="invalid_token", error_description="the access token has expired""#)
+        challenge(&expired),
+        r#"Bearer realm="demo", error="invalid_token", error_description="the access token has expired""#
     );
 
-    let unscoped = refusal(decide(&config, &asked, &claims(serde_json::json!({}))));
-    assert_eq!((unscoped.status, unscoped.problem), (403, "forbidden"));
-    assert_eq!(
-        unscoped.challenge.as_deref(),
-        Some(r#"Bearer realm="demo", error="insufficient_scope", scope="infer""#)
-    );
+    let unscoped = assert_verdict!(with(&config, json!({})), answer 403 "forbidden");
+    assert_eq!(challenge(&unscoped), r#"Bearer realm="demo", error="insufficient_scope", scope="infer""#);
+}
+
+#[test]
+fn which_check_failed_is_not_told() {
+    let config = config(INFER);
+    let verdict = |absence| decide(&config, &Request::post("/x").absent(absence));
+    assert_eq!(verdict(Absence::BadSignature), verdict(Absence::UnknownIssuer));
 }
 
 #[test]
 fn the_first_rule_that_matches_decides() {
     let config =
         config(r#"{"rules":[{"models":["secret"],"scopes":["secret"]},{"routes":["oip","admin-*"],"scopes":[]}]}"#);
-    let token = claims(serde_json::json!({"scope": "infer"}));
-    assert_eq!(refusal(decide(&config, &asked("oip", Some("secret")), &token)).status, 403);
-    assert_eq!(decide(&config, &asked("oip", Some("minilm")), &token), Decision::Allow);
-    assert_eq!(decide(&config, &asked("admin-x", None), &token), Decision::Allow);
-    assert_eq!(refusal(decide(&config, &asked("openai", Some("minilm")), &token)).problem, "forbidden");
+    let ask = |route: &str, model: Option<&str>| {
+        let request = Request::post("/x").route(route).claims(json!({"scope": "infer"}));
+        decide(&config, &model.map_or(request.clone(), |model| request.model(model)))
+    };
+    assert_verdict!(ask("oip", Some("secret")), answer 403 "forbidden");
+    assert_verdict!(ask("oip", Some("minilm")), continue);
+    assert_verdict!(ask("admin-x", None), continue);
+    assert_verdict!(ask("openai", Some("minilm")), answer 403 "forbidden");
 }
 
 #[test]
 fn a_request_without_a_model_needs_a_rule_for_any() {
-    let token = claims(serde_json::json!({"scope": "infer"}));
-    assert_eq!(refusal(decide(&config(INFER), &asked("oip", None), &token)).status, 403);
+    let request = Request::post("/x").route("oip").claims(json!({"scope": "infer"}));
+    assert_verdict!(decide(&config(INFER), &request), answer 403 "forbidden");
 }
 
 #[test]
 fn tenants_and_audiences_narrow_a_rule() {
     let config = config(r#"{"rules":[{"scopes":[],"tenants":["acme"],"audiences":["forebay"]}]}"#);
-    let asked = asked("oip", None);
-    let allowed = serde_json::json!({"tenant": "acme", "aud": ["other", "forebay"]});
-    assert_eq!(decide(&config, &asked, &claims(allowed)), Decision::Allow);
+    assert_verdict!(with(&config, json!({"tenant": "acme", "aud": ["other", "forebay"]})), continue);
     for token in [
-        serde_json::json!({"tenant": "globex", "aud": "forebay"}),
-        serde_json::json!({"aud": "forebay"}),
-        serde_json::json!({"tenant": "acme"}),
-        serde_json::json!({"tenant": "acme", "aud": "forebay other"}),
+        json!({"tenant": "globex", "aud": "forebay"}),
+        json!({"aud": "forebay"}),
+        json!({"tenant": "acme"}),
+        json!({"tenant": "acme", "aud": "forebay other"}),
     ] {
-        assert_eq!(refusal(decide(&config, &asked, &claims(token))).status, 403);
+        assert_verdict!(with(&config, token), answer 403 "forbidden");
+    }
+}
+
+#[test]
+fn claims_narrow_a_rule() {
+    let says = |test: Value, claims: Value| {
+        let mut condition = json!({"pointer": "/x"});
+        condition.as_object_mut().unwrap().extend(test.as_object().unwrap().clone());
+        let config = config(&json!({"rules": [{"scopes": [], "claims": [condition]}]}).to_string());
+        with(&config, claims) == Verdict::Continue
+    };
+    for (test, claims, holds) in [
+        (json!({"equals": true}), json!({"x": true}), true),
+        (json!({"equals": true}), json!({"x": "true"}), false),
+        (json!({"one_of": ["gold", 7]}), json!({"x": 7}), true),
+        (json!({"one_of": ["gold", 7]}), json!({"x": ["gold"]}), false),
+        (json!({"contains": "admin"}), json!({"x": ["user", "admin"]}), true),
+        (json!({"contains": "admin"}), json!({"x": "admin"}), false),
+        (json!({"any_of": ["a", "b"]}), json!({"x": ["b", "c"]}), true),
+        (json!({"any_of": ["a", "b"]}), json!({"x": ["c"]}), false),
+        (json!({"all_of": ["a", "b"]}), json!({"x": ["b", "a", "c"]}), true),
+        (json!({"all_of": ["a", "b"]}), json!({"x": ["b"]}), false),
+        (json!({"exists": true}), json!({"x": null}), true),
+        (json!({"exists": true}), json!({}), false),
+        (json!({"exists": false}), json!({}), true),
+        (json!({"any_of": ["a"]}), json!({}), false),
+    ] {
+        assert_eq!(says(test.clone(), claims.clone()), holds, "{test} {claims}");
     }
 }
 
@@ -131,9 +144,13 @@ fn mistakes_in_a_configuration_name_the_key() {
         (r#"{"realm":"a\"b","rules":[{"scopes":[]}]}"#, "realm"),
         (r#"{"rules":[{"scopes":["a b"]}]}"#, "rules[0].scopes"),
         (r#"{"rules":[{"scopes":[],"tenants":[]}]}"#, "rules[0].tenants"),
-        (r#"{"rules":[{"scopes":[],"routes":["o*p"]}]}"#, "rules[0].routes: in `o*p`, `*` may only stand at the end"),
-        (r#"{"rules":[{"scopes":[],"models":["ok","*lm"]}]}"#, "rules[0].models"),
+        (r#"{"rules":[{"scopes":[],"routes":["o*p"]}]}"#, "rules[0].routes[0]: in `o*p`, `*` may only stand at the end"),
+        (r#"{"rules":[{"scopes":[],"models":["ok","*lm"]}]}"#, "rules[0].models[1]"),
         (r#"{"rules":[{"scopes":[],"models":["mini**"]}]}"#, "rules[0].models"),
+        (r#"{"rules":[{"scopes":[],"claims":[{"pointer":"x","exists":true}]}]}"#, "rules[0].claims[0].pointer"),
+        (r#"{"rules":[{"scopes":[],"claims":[{"pointer":"/x"}]}]}"#, "rules[0].claims[0]: must have one of"),
+        (r#"{"rules":[{"scopes":[],"claims":[{"pointer":"/x","exists":true,"equals":1}]}]}"#, "rules[0].claims[0]"),
+        (r#"{"rules":[{"scopes":[],"claims":[{"pointer":"/x","any_of":[]}]}]}"#, "rules[0].claims[0].any_of"),
         (r#"{"rules":[{"scopes":[]}]} x"#, "trailing"),
     ] {
         let error = Config::parse(text).expect_err(text);
@@ -144,19 +161,9 @@ fn mistakes_in_a_configuration_name_the_key() {
 proptest! {
     #[test]
     fn nothing_is_let_in_by_an_odd_scope_claim(claim in any::<String>()) {
-        struct Odd(String);
-        impl Identity for Odd {
-            fn verify(&self) -> Result<(), Absence> {
-                Ok(())
-            }
-            fn claim(&self, _: &str) -> Option<String> {
-                Some(self.0.clone())
-            }
-            fn tenant(&self) -> Option<String> {
-                None
-            }
-        }
         let config = config(r#"{"rules":[{"scopes":["a-scope-nobody-draws"]}]}"#);
-        prop_assert_ne!(decide(&config, &asked("r", None), &Odd(claim)), Decision::Allow);
+        for claims in [json!({"scope": claim}), json!({"scp": [claim]}), json!({"scope": {"x": claim}})] {
+            prop_assert_ne!(with(&config, claims), Verdict::Continue);
+        }
     }
 }

@@ -80,6 +80,8 @@ problem_types! {
         "The upstream could not be reached, broke off, or answered with something that is not valid."
     PolicyFailed "policy-failed" SERVICE_UNAVAILABLE "Policy failed"
         "A policy plugin failed, so the request was refused; the member `plugin` names it."
+    KeysUnavailable "keys-unavailable" SERVICE_UNAVAILABLE "Issuer's keys unavailable"
+        "The keys of the token's issuer could not be had, so no token of it can be checked; try again later."
     Overloaded "overloaded" SERVICE_UNAVAILABLE "Overloaded"
         "The node has more work than it can finish in time; try again later or elsewhere."
     QueueFull "queue-full" SERVICE_UNAVAILABLE "Queue full"

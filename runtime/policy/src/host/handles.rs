@@ -7,5 +7,9 @@
 pub struct RequestHandle;
 /// Stands for the response of the call.
 pub struct ResponseHandle;
+/// Stands for the trailers of the call.
+pub struct TrailersHandle;
+/// Stands for the part of a body of the call.
+pub struct PartHandle;
 /// Stands for the message of the call.
 pub struct MessageHandle;

@@ -1,41 +1,37 @@
 //! The interface `identity`: verified claims, or why there are none.
 
-use std::sync::Arc;
-
 use wasmtime::Result;
 
 use crate::bindings::identity::{Absence as WitAbsence, Host};
+use crate::facts::{Read, Value};
 use crate::state::{CallState, Stop};
-use crate::views::{Absence, IdentityView};
-
-impl CallState {
-    fn identity(&mut self, bytes: usize) -> Result<Arc<dyn IdentityView>, Stop> {
-        self.charge(bytes)?;
-        self.subject.identity.clone().ok_or(Stop::NotHere("identity"))
-    }
-}
+use crate::views::Absence;
 
 impl Host for CallState {
     fn verify(&mut self) -> Result<Result<(), WitAbsence>> {
-        Ok(self.identity(0)?.claims().map(|_| ()).map_err(WitAbsence::from))
+        self.charge(0)?;
+        Ok(match self.look(&Read::Verify)? {
+            Value::Absent(absence) => Err(absence.into()),
+            _ => Ok(()),
+        })
     }
 
     fn claims(&mut self) -> Result<Result<String, WitAbsence>> {
-        Ok(match self.identity(0)?.claims() {
-            Ok(claims) => Ok(self.give(claims)?.to_owned()),
-            Err(absence) => Err(absence.into()),
+        self.charge(0)?;
+        Ok(match self.look(&Read::Claims)? {
+            Value::Absent(absence) => Err(absence.into()),
+            claims => Ok(claims.into_text().ok_or(Stop::NotHere("no claims"))?),
         })
     }
 
     fn claim(&mut self, pointer: String) -> Result<Option<String>> {
-        let claim = self.identity(pointer.len())?.claim(&pointer);
-        Ok(claim.map(|claim| self.give(claim)).transpose()?)
+        self.charge(pointer.len())?;
+        Ok(self.look(&Read::Claim(pointer.into()))?.into_text())
     }
 
     fn tenant(&mut self) -> Result<Option<String>> {
-        let identity = self.identity(0)?;
-        let tenant = identity.tenant().map(|tenant| self.give(tenant)).transpose()?;
-        Ok(tenant.map(str::to_owned))
+        self.charge(0)?;
+        Ok(self.look(&Read::Tenant)?.into_text())
     }
 }
 

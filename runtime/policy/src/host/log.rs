@@ -4,6 +4,7 @@ use wasmtime::Result;
 
 use crate::bindings::log::{Host, Level};
 use crate::limits::LOG_LINE_BYTES;
+use crate::log_lines::redact;
 use crate::state::CallState;
 
 impl Host for CallState {
@@ -16,11 +17,18 @@ impl Host for CallState {
     }
 }
 
-/// Cuts a line to its limit and escapes what could forge another one.
+/// Takes out what looks like a token, cuts a line to its limit and escapes what could forge another one.
 fn line(text: &str) -> String {
-    let end = text.floor_char_boundary(LOG_LINE_BYTES);
-    let cut = text.get(..end).unwrap_or_default();
-    cut.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    // Before the cut, so that no half of a token is left; what is far behind it is not looked at.
+    let clean = redact(cut(text, LOG_LINE_BYTES.saturating_mul(4)));
+    cut(&clean, LOG_LINE_BYTES)
+        .chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .collect()
+}
+
+fn cut(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
 }
 
 fn emit(plugin: &str, level: Level, line: &str) {
@@ -41,5 +49,7 @@ mod tests {
         assert_eq!(line("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
         let long = format!("{}é", "x".repeat(LOG_LINE_BYTES - 1));
         assert_eq!(line(&long).len(), LOG_LINE_BYTES - 1);
+        let late = format!("{} eyJhbGciOiJFUzI1NiJ9.e30.c2ln", "x".repeat(LOG_LINE_BYTES - 15));
+        assert!(!line(&late).contains("eyJ"));
     }
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::support::{Identity, access, acme, load, request_by};
 
 async fn answer(identity: std::sync::Arc<Identity>) -> Answer {
-    match access().on_request(request_by(identity)).await {
+    match access().on_request(&request_by(identity)).await {
         Ok(Outcome::Answer(answer)) => answer,
         other => panic!("{other:?}"),
     }
@@ -14,7 +14,7 @@ async fn answer(identity: std::sync::Arc<Identity>) -> Answer {
 
 #[tokio::test]
 async fn a_token_with_the_scope_is_let_in() {
-    let outcome = access().on_request(request_by(acme())).await.unwrap();
+    let outcome = access().on_request(&request_by(acme())).await.unwrap();
     assert!(matches!(outcome, Outcome::Continue(edits) if edits.is_empty()));
 }
 
@@ -48,7 +48,7 @@ async fn a_large_configuration_is_read_once_and_then_there() {
     let config = json!({"rules": [{"scopes": [], "tenants": tenants}]}).to_string();
     let plugin = load("jwt-access", &config);
     let last = Identity::with(json!({"tenant": "tenant-1999"}));
-    assert!(matches!(plugin.on_request(request_by(last)).await, Ok(Outcome::Continue(_))));
+    assert!(matches!(plugin.on_request(&request_by(last)).await, Ok(Outcome::Continue(_))));
     let other = Identity::with(json!({"tenant": "tenant-2000"}));
-    assert!(matches!(plugin.on_request(request_by(other)).await, Ok(Outcome::Answer(_))));
+    assert!(matches!(plugin.on_request(&request_by(other)).await, Ok(Outcome::Answer(_))));
 }

@@ -75,7 +75,7 @@ async fn work_of_the_host_ends_with_its_time() {
     let plugin = ENGINE.load(spec).unwrap();
     let (takes, asked) = (Duration::from_millis(10), Arc::new(AtomicU32::new(0)));
     let message = Box::new(Slow { takes, asked: Arc::clone(&asked) });
-    assert!(matches!(plugin.on_forward(message, acme()).await, Err(Failure::Deadline)));
+    assert!(matches!(plugin.on_forward(message, &of_acme()).await, Err(Failure::Deadline)));
     // It asks 64 times and would have ticks for eleven.
     let asked = asked.load(Ordering::Relaxed);
     assert!(asked <= 6, "asked {asked} times");
@@ -126,13 +126,13 @@ async fn traps_in_later_phases_take_the_message_with_them() {
     let text = forebay_policy::Field::Input("text".to_owned());
     for behaviour in ["trap-on-forward", "seal-then-trap"] {
         let message = Notes::boxed(&[(text.clone(), None)]);
-        assert!(matches!(hostile(behaviour).on_forward(message, acme()).await, Err(Failure::Trap(_))));
+        assert!(matches!(hostile(behaviour).on_forward(message, &of_acme()).await, Err(Failure::Trap(_))));
     }
     let message = Notes::boxed(&[]);
-    assert!(matches!(hostile("trap-on-return").on_return(message, acme()).await, Err(Failure::Trap(_))));
+    assert!(matches!(hostile("trap-on-return").on_return(message, &of_acme()).await, Err(Failure::Trap(_))));
     let response = Arc::new(Response);
     let plugin = hostile("trap-on-response");
-    assert!(matches!(plugin.on_response(response, None, acme()).await, Err(Failure::Trap(_))));
+    assert!(matches!(plugin.on_response(response, None, &of_acme()).await, Err(Failure::Trap(_))));
 }
 
 #[tokio::test]

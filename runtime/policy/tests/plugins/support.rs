@@ -3,14 +3,15 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use forebay_policy::{
-    Absence, CallLimits, Capability, Engine, EngineLimits, Failure, Field, HeadEdits, IdentityView, Message, Outcome,
-    Plugin, PluginSpec, RequestCall, RequestView, ResponseView, SealFailure,
+    Absence, CallLimits, Capability, Context, Engine, EngineLimits, Failure, Field, HeadEdits, IdentityView, Message, Outcome,
+    Plugin, PluginSpec, RequestView, ResponseView, SealFailure, Services,
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -37,6 +38,7 @@ pub(crate) fn spec(name: &str, config: &str) -> PluginSpec {
         config: config.to_owned(),
         grants: BTreeSet::from(Capability::ALL),
         limits: CallLimits { quarantine_after: 0, ..CallLimits::default() },
+        services: Services::default(),
     }
 }
 
@@ -100,6 +102,18 @@ impl RequestView for Request {
     fn dialect(&self) -> &str {
         "oip"
     }
+    fn header_names(&self) -> Vec<String> {
+        self.headers.keys().map(|name| (*name).to_owned()).collect()
+    }
+    fn peer(&self) -> IpAddr {
+        Ipv4Addr::LOCALHOST.into()
+    }
+    fn protocol(&self) -> &str {
+        "HTTP/2.0"
+    }
+    fn trace_id(&self) -> &str {
+        "4bf92f3577b34da6a3ce929d0e0e4736"
+    }
 }
 
 pub(crate) struct Response;
@@ -110,6 +124,9 @@ impl ResponseView for Response {
     }
     fn header(&self, _: &str) -> Option<Cow<'_, [u8]>> {
         None
+    }
+    fn header_names(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 
@@ -133,8 +150,8 @@ impl IdentityView for Identity {
     fn claims(&self) -> Result<&str, Absence> {
         self.text.as_deref().map_err(|absence| *absence)
     }
-    fn claim(&self, pointer: &str) -> Option<String> {
-        self.value.pointer(pointer).map(Value::to_string)
+    fn claim(&self, pointer: &str) -> Option<Cow<'_, str>> {
+        self.value.pointer(pointer).map(|claim| Cow::Owned(claim.to_string()))
     }
     fn tenant(&self) -> Option<&str> {
         self.value.get("tenant").and_then(Value::as_str)
@@ -146,9 +163,16 @@ pub(crate) fn acme() -> Arc<Identity> {
     Identity::with(json!({"tenant": "acme", "scope": "infer"}))
 }
 
-pub(crate) fn request_by(identity: Arc<Identity>) -> RequestCall {
+/// A request as every hook of it is called with.
+pub(crate) fn request_by(identity: Arc<Identity>) -> Context {
     let request = Request { model: Some("minilm"), headers: BTreeMap::from([("x-a", "1")]) };
-    RequestCall { request: Arc::new(request), identity }
+    let deadline = Instant::now() + Duration::from_secs(60);
+    Context { request: Arc::new(request), identity, deadline, notes: Arc::default() }
+}
+
+/// A request of a tenant that may infer.
+pub(crate) fn of_acme() -> Context {
+    request_by(acme())
 }
 
 /// A message that takes its time to say that it has no field, and counts how often it did.
@@ -183,7 +207,7 @@ impl Message for Slow {
 
 /// Calls `on-request` for a request of acme.
 pub(crate) async fn ask(plugin: &Plugin) -> Result<Outcome<HeadEdits>, Failure> {
-    plugin.on_request(request_by(acme())).await
+    plugin.on_request(&of_acme()).await
 }
 
 /// A message that notes what was done to it: each field with the key it is sealed with.

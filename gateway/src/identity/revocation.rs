@@ -1,0 +1,201 @@
+//! Tokens that were withdrawn before their time: one by its `jti`, all of a subject by `sub`, all that a key signed by
+//! `kid`, each within one issuer.
+//!
+//! There are two lists. One comes from a file and is read again with the configuration; the other is told through the
+//! admin API, outlives reloads and ends with the process. Both are asked on every request, after the memory of verified
+//! tokens: a revocation holds from the next request on.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use ring::digest;
+use serde_json::Value;
+
+mod entry;
+mod file;
+
+pub(crate) use entry::{Entry, Selector};
+
+/// Entries by what they revoke.
+type List = HashMap<[u8; 32], Arc<Entry>>;
+
+/// What a token can be revoked by: digests of issuer and `jti`, `sub` and key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Subjects {
+    jti: Option<[u8; 32]>,
+    sub: Option<[u8; 32]>,
+    kid: Option<[u8; 32]>,
+}
+
+impl Subjects {
+    /// Those of a token with these claims, signed by this key.
+    pub(super) fn of(issuer: &str, claims: &Value, key_id: Option<&str>) -> Self {
+        let claim = |name: &str| claims.get(name).and_then(Value::as_str);
+        Self {
+            jti: claim("jti").map(|jti| digest_of(issuer, Selector::Jti, jti)),
+            sub: claim("sub").map(|sub| digest_of(issuer, Selector::Sub, sub)),
+            kid: key_id.map(|kid| digest_of(issuer, Selector::Kid, kid)),
+        }
+    }
+
+    fn each(&self) -> impl Iterator<Item = &[u8; 32]> {
+        [&self.jti, &self.sub, &self.kid].into_iter().flatten()
+    }
+
+    fn in_list(&self, list: &List, now_s: u64) -> bool {
+        !list.is_empty() && self.each().any(|digest| list.get(digest).is_some_and(|entry| entry.holds_at(now_s)))
+    }
+}
+
+fn digest_of(issuer: &str, selector: Selector, value: &str) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(&[selector as u8]);
+    context.update(&(issuer.len() as u64).to_be_bytes());
+    context.update(issuer.as_bytes());
+    context.update(value.as_bytes());
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}
+
+/// The list from a file.
+#[derive(Default)]
+pub(super) struct Filed(List);
+
+impl Filed {
+    /// Whether a token is on it.
+    pub(super) fn has(&self, subjects: &Subjects, now_s: u64) -> bool {
+        subjects.in_list(&self.0, now_s)
+    }
+
+    /// How many entries it has.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// The list that the admin API keeps. Read without a lock; written seldom, as a whole.
+pub(super) struct Told {
+    list: ArcSwap<List>,
+    writing: Mutex<()>,
+    max: usize,
+}
+
+/// Why an entry was not taken: the list has as many as it may.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+impl Told {
+    /// An empty list with room for `max` entries.
+    pub(super) fn new(max: usize) -> Self {
+        Self { list: ArcSwap::default(), writing: Mutex::default(), max }
+    }
+
+    /// Whether a token is on it.
+    pub(super) fn has(&self, subjects: &Subjects, now_s: u64) -> bool {
+        subjects.in_list(&self.list.load(), now_s)
+    }
+
+    /// Adds an entry, or gives a known one another end. Entries whose end has passed make room.
+    ///
+    /// # Errors
+    /// There is no room. Nothing is dropped to make some: each entry is a token that would be good again.
+    pub(super) fn add(&self, entry: Entry, now_s: u64) -> Result<(), Full> {
+        let _alone = self.writing.lock();
+        let mut list = List::clone(&self.list.load());
+        list.retain(|_, entry| entry.holds_at(now_s));
+        list.insert(entry.digest(), Arc::new(entry));
+        if list.len() > self.max {
+            return Err(Full);
+        }
+        self.list.store(Arc::new(list));
+        Ok(())
+    }
+
+    /// Takes an entry off. False: it was not on it.
+    pub(super) fn remove(&self, entry: &Entry) -> bool {
+        let _alone = self.writing.lock();
+        let mut list = List::clone(&self.list.load());
+        let found = list.remove(&entry.digest()).is_some();
+        if found {
+            self.list.store(Arc::new(list));
+        }
+        found
+    }
+
+    /// The entries that hold at `now_s`, in a steady order.
+    pub(super) fn entries(&self, now_s: u64) -> Vec<Arc<Entry>> {
+        let list = self.list.load();
+        let mut entries: Vec<_> = list.values().filter(|entry| entry.holds_at(now_s)).map(Arc::clone).collect();
+        entries.sort();
+        entries
+    }
+
+    /// How many entries it may have.
+    pub(super) fn max(&self) -> usize {
+        self.max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::*;
+
+    fn entry(text: &str) -> Entry {
+        Entry::read(text.as_bytes()).unwrap()
+    }
+
+    fn subjects(issuer: &str) -> Subjects {
+        Subjects::of(issuer, &json!({"jti": "j", "sub": "s"}), Some("k"))
+    }
+
+    #[test]
+    fn a_token_is_found_by_each_of_its_names_within_its_issuer() {
+        for text in [
+            r#"{"issuer":"me","jti":"j"}"#,
+            r#"{"issuer":"me","sub":"s"}"#,
+            r#"{"issuer":"me","kid":"k"}"#,
+            r#"{"issuer":"me","kid":"k","until":11}"#,
+        ] {
+            let told = Told::new(10);
+            told.add(entry(text), 0).unwrap();
+            assert!(told.has(&subjects("me"), 10), "{text}");
+            assert!(!told.has(&subjects("you"), 10), "{text}");
+            assert!(told.remove(&entry(text)));
+            assert!(!told.remove(&entry(text)));
+            assert!(!told.has(&subjects("me"), 10), "{text}");
+        }
+        let told = Told::new(10);
+        for text in [
+            r#"{"issuer":"me","jti":"s"}"#,
+            r#"{"issuer":"me","sub":"j"}"#,
+            r#"{"issuer":"me","kid":"j"}"#,
+            r#"{"issuer":"m","sub":"es"}"#,
+        ] {
+            told.add(entry(text), 0).unwrap();
+        }
+        assert!(!told.has(&subjects("me"), 10));
+        assert!(!told.has(&Subjects::default(), 10));
+    }
+
+    #[test]
+    fn an_end_passes_and_makes_room_but_nothing_else_does() {
+        let told = Told::new(2);
+        told.add(entry(r#"{"issuer":"me","jti":"j","until":100}"#), 0).unwrap();
+        told.add(entry(r#"{"issuer":"me","jti":"other"}"#), 0).unwrap();
+        assert!(told.has(&subjects("me"), 99));
+        assert_eq!(told.add(entry(r#"{"issuer":"me","jti":"third"}"#), 99), Err(Full));
+        assert_eq!(told.entries(99).len(), 2);
+        // The same again is no other entry.
+        told.add(entry(r#"{"issuer":"me","jti":"other","until":500}"#), 99).unwrap();
+        assert!(!told.has(&subjects("me"), 100));
+        told.add(entry(r#"{"issuer":"me","jti":"third"}"#), 100).unwrap();
+        assert_eq!(told.entries(100).len(), 2);
+        assert_eq!(told.entries(500).len(), 1);
+    }
+}

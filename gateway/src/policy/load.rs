@@ -1,0 +1,127 @@
+//! From the configuration to the plugins that serve, with their candidates, and with what was decided about versions while
+//! the node runs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use forebay_policy::{CallLimits, Plugin, PluginSpec};
+
+use super::lifecycle::Lifecycle;
+use super::services::Standing;
+use super::shadow::Shadow;
+use super::store::{Admitted, Gatekeeper};
+use super::Policy;
+use crate::config::{self, Config};
+use crate::edge::Lasting;
+use crate::error::StartError;
+
+/// Loads every plugin. What is still as it was among `before` lives on, with what it remembers.
+///
+/// # Errors
+/// A plugin or a candidate that must not or cannot be loaded.
+pub(crate) fn policies(
+    config: &Config,
+    lasting: &Lasting,
+    before: &[Arc<Policy>],
+) -> Result<HashMap<String, Arc<Policy>>, StartError> {
+    let gatekeeper = Gatekeeper::new(config, &lasting.store)?;
+    let loader = Loader { gatekeeper, lasting, before };
+    let mut loaded = HashMap::new();
+    for (index, plugin) in config.plugins.iter().enumerate() {
+        loaded.insert(plugin.name.clone(), loader.serving(&format!("plugins[{index}]"), plugin)?);
+    }
+    Ok(loaded)
+}
+
+struct Loader<'a> {
+    gatekeeper: Gatekeeper,
+    lasting: &'a Lasting,
+    before: &'a [Arc<Policy>],
+}
+
+impl Loader<'_> {
+    /// The version that serves, with its candidate.
+    fn serving(&self, at: &str, plugin: &config::Plugin) -> Result<Arc<Policy>, StartError> {
+        let known = self.before.iter().find(|known| known.plugin.name() == plugin.name);
+        let mut active = self.load(at, plugin, Standing::Active, known.map(|known| &known.plugin))?;
+        let Some(shadow) = &plugin.shadow else { return self.may_serve(plugin, active) };
+        let (at, candidate) = (format!("{at}.shadow"), plugin.candidate(shadow));
+        let shown = known.and_then(|known| known.shadow.as_ref());
+        let beside = self.load(&at, &candidate, Standing::Shadow, shown.map(|shown| shown.candidate()))?;
+        if self.lifecycle().is_promoted(&plugin.name, beside.plugin.digest()) {
+            let known = known.map(|known| &known.plugin);
+            return self.may_serve(&candidate, self.load(&at, &candidate, Standing::Active, known)?);
+        }
+        active.shadow = Some(match shown.filter(|shown| shown.is_of(&beside.plugin, shadow.percent)) {
+            Some(shown) => Arc::clone(shown),
+            None => Arc::new(Shadow::new(beside.plugin, shadow.percent, Arc::clone(&self.lasting.metrics))),
+        });
+        self.may_serve(plugin, active)
+    }
+
+    /// Checks the version of what is about to serve, unless it is put back on purpose.
+    fn may_serve(&self, plugin: &config::Plugin, policy: Policy) -> Result<Arc<Policy>, StartError> {
+        if !self.lifecycle().is_put_back(&plugin.name, policy.plugin.digest()) {
+            self.gatekeeper.check_version(plugin, policy.verified.as_ref())?;
+        }
+        Ok(self.unless_withdrawn(policy))
+    }
+
+    fn lifecycle(&self) -> &Lifecycle {
+        &self.lasting.lifecycle
+    }
+
+    /// The version, or the one that was put back in its place.
+    fn unless_withdrawn(&self, policy: Policy) -> Arc<Policy> {
+        let (name, digest) = (policy.plugin.name(), policy.plugin.digest());
+        match self.lifecycle().instead_of(name, digest) {
+            Some(good) => {
+                tracing::warn!(plugin = name, withdrawn = digest, digest = good.plugin.digest(), "an earlier version serves");
+                good
+            }
+            None => Arc::new(policy),
+        }
+    }
+
+    /// Loads a version; one that is still as `known` lives on.
+    fn load(
+        &self,
+        at: &str,
+        plugin: &config::Plugin,
+        standing: Standing,
+        known: Option<&Plugin>,
+    ) -> Result<Policy, StartError> {
+        let Admitted { wasm, verified } = self.gatekeeper.admit(at, plugin)?;
+        let spec = PluginSpec {
+            name: standing.name_of(&plugin.name),
+            wasm,
+            config: plugin.config.clone(),
+            grants: plugin.grants.clone(),
+            limits: limits(plugin),
+            services: self.lasting.supplies.services(plugin, standing)?,
+        };
+        let name = spec.name.clone();
+        let engine = &self.lasting.engine;
+        let loaded = match known {
+            Some(known) => engine.load_after(known, spec),
+            None => engine.load(spec),
+        };
+        let loaded = loaded.map_err(|error| StartError::Plugin { name, reason: error.to_string() })?;
+        Admitted::check(verified.as_ref(), plugin, &loaded)?;
+        tracing::info!(plugin = loaded.name(), digest = loaded.digest(), imports = ?loaded.imports(), "plugin loaded");
+        let (keys, alarm) = (Arc::new(plugin.keys.clone()), self.lasting.alarm.clone());
+        Ok(Policy { plugin: loaded, keys, verified, shadow: None, alarm })
+    }
+}
+
+fn limits(plugin: &config::Plugin) -> CallLimits {
+    let defaults = CallLimits::default();
+    CallLimits {
+        deadline: plugin.deadline.unwrap_or(defaults.deadline),
+        memory_bytes: plugin.memory_bytes.unwrap_or(defaults.memory_bytes),
+        memo_bytes: plugin.memo_bytes.unwrap_or(defaults.memo_bytes),
+        instances: plugin.instances,
+        quarantine_after: plugin.quarantine_after.unwrap_or(defaults.quarantine_after),
+        ..defaults
+    }
+}

@@ -1,0 +1,174 @@
+//! What stands behind the capabilities of plugins on this node: one set of services for each plugin, made from its entry
+//! in the configuration.
+//!
+//! Only what was granted is made. What a plugin gathers over time (counters, values, numbers, accounts) belongs to its
+//! name and outlives a reload; a plugin that a reload removed loses it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use forebay_policy::{Capability, Services};
+use forebay_seal::Keyring;
+use parking_lot::Mutex;
+
+mod counters;
+mod expiring;
+mod inference;
+mod key_value;
+mod keys;
+mod meter;
+mod numbers;
+pub(crate) mod outbound;
+
+use counters::{CounterStore, PluginCounters};
+use inference::{Directory, PluginInference};
+use key_value::{PluginValues, ValueStore};
+use keys::PluginKeys;
+use meter::{PluginMeter, Tenants};
+use numbers::PluginNumbers;
+use outbound::PluginOutbound;
+
+use crate::config::{self, Config};
+use crate::error::StartError;
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::regions::Regions;
+
+/// Everything that services are made from and that outlives a configuration.
+pub(crate) struct Supplies {
+    directory: Arc<Directory>,
+    keyring: Arc<ArcSwap<Keyring>>,
+    holdings: Mutex<HashMap<String, Arc<Holdings>>>,
+    tenants: Arc<Tenants>,
+    metrics: Arc<Metrics>,
+}
+
+/// What a plugin gathers.
+struct Holdings {
+    counters: Arc<CounterStore>,
+    values: Arc<ValueStore>,
+    numbers: Arc<PluginNumbers>,
+    meter: Arc<PluginMeter>,
+}
+
+/// Whose holdings a version of a plugin uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It serves: those of its name.
+    Active,
+    /// It runs beside the one that serves, and must not touch what that one holds: those of `{name}#shadow`.
+    Shadow,
+}
+
+impl Standing {
+    /// The name under which the version runs.
+    pub(crate) fn name_of(self, plugin: &str) -> String {
+        match self {
+            Self::Active => plugin.to_owned(),
+            Self::Shadow => format!("{plugin}{SHADOW}"),
+        }
+    }
+}
+
+impl Supplies {
+    /// Supplies that tell `tenants` tenants apart in metrics.
+    pub(crate) fn new(metrics: &Arc<Metrics>, tenants: usize) -> Self {
+        Self {
+            directory: Arc::default(),
+            keyring: Arc::default(),
+            holdings: Mutex::default(),
+            tenants: Arc::new(Tenants::new(tenants)),
+            metrics: Arc::clone(metrics),
+        }
+    }
+
+    /// The services of a plugin: those that it was granted.
+    ///
+    /// # Errors
+    /// The roots that its outbound requests trust cannot be read.
+    pub(crate) fn services(&self, plugin: &config::Plugin, standing: Standing) -> Result<Services, StartError> {
+        let held = self.holdings(&plugin.name, standing);
+        let may = |capability| plugin.grants.contains(&capability);
+        let mut services = Services { meter: Some(Arc::clone(&held.meter) as _), ..Services::default() };
+        if may(Capability::Counters) {
+            let (store, most) = (Arc::clone(&held.counters), plugin.counters);
+            services.counters = Some(Arc::new(PluginCounters { store, most }));
+        }
+        if may(Capability::KeyValue) {
+            let (store, quota) = (Arc::clone(&held.values), plugin.store);
+            services.key_value = Some(Arc::new(PluginValues { store, quota }));
+        }
+        if may(Capability::Keys) {
+            // Of its name in either standing: what a candidate signs must be right once it serves.
+            let (keyring, allowed) = (Arc::clone(&self.keyring), plugin.keys.clone());
+            services.keys = Some(Arc::new(PluginKeys { keyring, allowed, plugin: plugin.name.clone() }));
+        }
+        if may(Capability::Metrics) {
+            services.numbers = Some(Arc::clone(&held.numbers) as _);
+        }
+        if may(Capability::Outbound) {
+            services.outbound = Some(Arc::new(PluginOutbound::new(&plugin.outbound)?));
+        }
+        if may(Capability::Inference) {
+            services.inference = Some(Arc::new(PluginInference {
+                directory: Arc::clone(&self.directory),
+                models: plugin.models.clone(),
+                jurisdictions: plugin.jurisdictions.clone(),
+            }));
+        }
+        Ok(services)
+    }
+
+    /// A configuration begins to serve: plugins, those too that were loaded for an earlier one, use its keys and ask its
+    /// regions from now on. What plugins gathered that it does not name is dropped.
+    pub(crate) fn publish(&self, config: &Config, regions: &Arc<Regions>, keyring: &Arc<Keyring>) {
+        self.keyring.store(Arc::clone(keyring));
+        self.directory.publish(config, regions);
+        self.keep_only(&config.plugins.iter().map(|plugin| &*plugin.name).collect());
+    }
+
+    /// Drops what plugins of other names gathered, their shadows' with it.
+    fn keep_only(&self, plugins: &BTreeSet<&str>) {
+        self.holdings.lock().retain(|name, held| {
+            let stays = plugins.contains(name.strip_suffix(SHADOW).unwrap_or(name));
+            if !stays {
+                held.forget();
+            }
+            stays
+        });
+    }
+
+    /// Drops what the shadow of a plugin gathered.
+    pub(crate) fn drop_shadow(&self, plugin: &str) {
+        if let Some(held) = self.holdings.lock().remove(&format!("{plugin}{SHADOW}")) {
+            held.forget();
+        }
+    }
+
+    fn holdings(&self, plugin: &str, standing: Standing) -> Arc<Holdings> {
+        let name = standing.name_of(plugin);
+        let mut holdings = self.holdings.lock();
+        let held = holdings.entry(name.clone());
+        Arc::clone(held.or_insert_with(|| {
+            Arc::new(Holdings {
+                counters: Arc::default(),
+                values: Arc::default(),
+                numbers: Arc::new(PluginNumbers::new(&name, &self.metrics)),
+                meter: Arc::new(PluginMeter::new(&name, &self.metrics, &self.tenants)),
+            })
+        }))
+    }
+}
+
+/// Ends the name under which a shadow gathers. No plugin's name may hold it.
+const SHADOW: &str = "#shadow";
+
+impl Holdings {
+    fn forget(&self) {
+        self.numbers.forget();
+        self.meter.forget();
+    }
+}
+
+#[cfg(test)]
+mod tests;
