@@ -168,6 +168,8 @@ pub struct Balance {
 #[derive(Debug, Clone)]
 pub struct Tokens {
     pub(crate) revocations_file: Option<PathBuf>,
+    /// Folder that keeps what was told (`policy.state_dir`).
+    pub(crate) state: Option<PathBuf>,
     pub(crate) revocations: usize,
     pub(crate) proofs: usize,
 }
@@ -247,6 +249,7 @@ pub struct Plugin {
     pub(crate) deadline: Option<Duration>,
     pub(crate) memory_bytes: Option<usize>,
     pub(crate) memo_bytes: Option<usize>,
+    pub(crate) ready: Option<u32>,
     pub(crate) instances: Option<u32>,
     pub(crate) quarantine_after: Option<u32>,
     pub(crate) shadow: Option<Shadow>,

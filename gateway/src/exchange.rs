@@ -124,6 +124,9 @@ impl Exchange {
         if let Some(end) = &mut self.end {
             end.line.tenant = verified.identity.tenant().map(str::to_owned);
             end.unidentified = verified.reason();
+            if let Some(reason) = end.unidentified {
+                end.metrics.unidentified(reason);
+            }
         }
     }
 

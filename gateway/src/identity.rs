@@ -43,7 +43,7 @@ use denial::Denial;
 use dpop::{Expected, Fault, Nonces, Proof, Replays, Unremembered};
 use refetch::Refetched;
 use rejected::Rejected;
-use revocation::{Entry, Filed, Full, Told};
+use revocation::{Entry, Filed, Told, Trouble};
 
 /// What the verified tokens that are remembered may weigh.
 const VERIFIED_MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -116,13 +116,14 @@ impl Identities {
             .max_capacity(VERIFIED_MAX_BYTES)
             .weigher(|_: &[u8; 32], claims: &Arc<Claims>| claims.weight_bytes())
             .build();
-        let lasting = before.map(|before| Arc::clone(&before.lasting)).unwrap_or_else(|| {
-            Arc::new(Lasting {
-                revoked: Told::new(tokens.revocations),
+        let lasting = match before {
+            Some(before) => Arc::clone(&before.lasting),
+            None => Arc::new(Lasting {
+                revoked: Told::open(tokens.revocations, tokens.state.as_deref())?,
                 replays: Replays::new(tokens.proofs),
                 nonces: Nonces::new(),
-            })
-        });
+            }),
+        };
         Ok(Self {
             wants_proofs: config.issuers.iter().any(|issuer| issuer.proofs.mode == DpopMode::Required),
             issuers,
@@ -253,17 +254,33 @@ impl Identities {
     /// Revokes tokens, from the next request on.
     ///
     /// # Errors
-    /// The issuer is none of ours, so nothing would be revoked; or there is no room.
-    pub(crate) fn revoke(&self, entry: Entry) -> Result<(), Unrevoked> {
+    /// The issuer is none of ours, so nothing would be revoked; there is no room; or it holds, but could not be written.
+    pub(crate) async fn revoke(&self, entry: Entry) -> Result<(), Unrevoked> {
         if !self.issuers.contains_key(entry.issuer()) {
             return Err(Unrevoked::UnknownIssuer);
         }
-        self.lasting.revoked.add(entry, Moment::now().s).map_err(|Full| Unrevoked::Full(self.lasting.revoked.max()))
+        self.change(move |told| told.add(entry, Moment::now().s)).await
     }
 
     /// Takes back what was revoked through [`Self::revoke`]. False: it was not.
-    pub(crate) fn take_back(&self, entry: &Entry) -> bool {
-        self.lasting.revoked.remove(entry)
+    ///
+    /// # Errors
+    /// It was taken back, but that could not be written.
+    pub(crate) async fn take_back(&self, entry: Entry) -> Result<bool, Unrevoked> {
+        self.change(move |told| told.remove(&entry)).await
+    }
+
+    /// Changes the list of what was told, on a thread that may block, to the end even if whoever asked leaves.
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Told) -> Result<T, Trouble> + Send + 'static,
+    ) -> Result<T, Unrevoked> {
+        let lasting = Arc::clone(&self.lasting);
+        let changed = tokio::task::spawn_blocking(move || change(&lasting.revoked)).await;
+        changed.unwrap_or_else(|died| Err(Trouble::NotWritten(died.to_string()))).map_err(|trouble| match trouble {
+            Trouble::Full => Unrevoked::Full(self.lasting.revoked.max()),
+            Trouble::NotWritten(reason) => Unrevoked::NotWritten(reason),
+        })
     }
 
     /// What was revoked through [`Self::revoke`], and how many entries the file has.
@@ -279,6 +296,8 @@ pub(crate) enum Unrevoked {
     UnknownIssuer,
     /// There are as many entries as there may be.
     Full(usize),
+    /// The change holds until a restart, since it could not be written.
+    NotWritten(String),
 }
 
 /// Verifies a signature; with newer keys, where those that are known do not do.

@@ -71,7 +71,9 @@ async fn stages(
     exchange.permit = Some(admitted.permit);
 
     exchange.enter(Stage::Identity);
-    let identity = identify(edge, connection, exchange, authority.as_ref(), &route, &head, admitted.deadline).await?;
+    let (headers, method, path) = (&head.headers, &head.method, head.uri.path());
+    let asked = Asked { headers, method, authority: authority.as_ref(), path, connection };
+    let identity = identify(edge, exchange, &route, &asked, admitted.deadline).await?;
 
     exchange.enter(Stage::PolicyRequest);
     let facts = facts(&route, connection, exchange, host, head, ask.as_ref());
@@ -101,15 +103,12 @@ async fn stages(
 /// issuer cannot be asked for its keys; elsewhere nobody looks.
 async fn identify(
     edge: &Edge,
-    connection: &ConnectionInfo,
     exchange: &mut Exchange,
-    authority: Option<&Authority>,
     route: &Route,
-    head: &Parts,
+    asked: &Asked<'_>,
     deadline: Instant,
 ) -> Result<Identity, Refusal> {
-    let (headers, method, path) = (&head.headers, &head.method, head.uri.path());
-    let verified = edge.identities.verify(&Asked { headers, method, authority, path, connection }, deadline).await;
+    let verified = edge.identities.verify(asked, deadline).await;
     exchange.identified(&verified);
     match verified.refusal().filter(|_| !route.config.policies.is_empty()) {
         Some(refusal) => Err(refusal),

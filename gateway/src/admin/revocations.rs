@@ -1,8 +1,8 @@
 //! `/v1/revocations`: tokens withdrawn before their time, from the next request on.
 //!
 //! POST takes `{"issuer":…,"jti"|"sub"|"kid":…,"until":…}`, GET lists what was told, DELETE takes back what its query names
-//! (`?issuer=…&jti=…`). What is told here outlives reloads and ends with the process; what must outlive that belongs into
-//! the file that `tokens.revocations_file` names.
+//! (`?issuer=…&jti=…`). What is told here outlives reloads and, with `policy.state_dir`, the process; without that folder,
+//! what must outlive it belongs into the file that `tokens.revocations_file` names.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(super) async fn answer(identities: &Identities, request: Request<RequestBody
     let answered = match *request.method() {
         Method::GET => Ok(list(identities)),
         Method::POST => add(identities, request).await,
-        Method::DELETE => remove(identities, request.uri().query().unwrap_or_default()),
+        Method::DELETE => remove(identities, request.uri().query().unwrap_or_default()).await,
         _ => Err(Problem::new(ProblemType::MethodNotAllowed).allow("GET, POST, DELETE")),
     };
     answered.unwrap_or_else(Problem::into_response)
@@ -44,20 +44,29 @@ async fn add(identities: &Identities, request: Request<RequestBody>) -> Result<R
     let entry = Entry::read(&body.map_err(|error| bad(error.to_string()))?).map_err(bad)?;
     let answer = json_response(&json!({ "revoked": entry }));
     tracing::info!(issuer = entry.issuer(), "revocation told through the admin API");
-    match identities.revoke(entry) {
-        Ok(()) => Ok(answer),
-        Err(Unrevoked::UnknownIssuer) => Err(bad("no issuer of this node has this name".to_owned())),
-        Err(Unrevoked::Full(max)) => {
+    identities.revoke(entry).await.map(|()| answer).map_err(problem)
+}
+
+fn problem(unrevoked: Unrevoked) -> Problem {
+    match unrevoked {
+        Unrevoked::UnknownIssuer => bad("no issuer of this node has this name".to_owned()),
+        Unrevoked::Full(max) => {
             let detail = format!("there are {max} revocations already; `tokens.revocations_file` takes more");
-            Err(Problem::new(ProblemType::Overloaded).detail(detail))
+            Problem::new(ProblemType::Overloaded).detail(detail)
+        }
+        Unrevoked::NotWritten(reason) => {
+            tracing::error!(%reason, "a revocation could not be written to `policy.state_dir`");
+            let detail = "the change holds, but could not be written: a restart of this node would forget it";
+            Problem::new(ProblemType::Internal).detail(detail)
         }
     }
 }
 
-fn remove(identities: &Identities, query: &str) -> Result<Response<ResponseBody>, Problem> {
+async fn remove(identities: &Identities, query: &str) -> Result<Response<ResponseBody>, Problem> {
     let entry = Entry::from_query(query).map_err(bad)?;
-    if identities.take_back(&entry) {
-        return Ok(json_response(&json!({ "taken_back": entry })));
+    let answer = json_response(&json!({ "taken_back": entry }));
+    if identities.take_back(entry).await.map_err(problem)? {
+        return Ok(answer);
     }
     Err(Problem::new(ProblemType::NotFound).detail("no such revocation was told; those of the file are changed there"))
 }

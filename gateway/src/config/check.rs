@@ -33,7 +33,7 @@ pub(super) fn check(loaded: Loaded<File>, folder: &Path) -> Result<Config, Mista
         policy_state: reader.policy_state(&file.policy),
         signers: reader.signers(&file.policy),
         balance: reader.balance(&file.balance),
-        tokens: reader.tokens(&file.tokens),
+        tokens: reader.tokens(&file.tokens, file.policy.state_dir.as_deref()),
         issuers: reader.each(&file.issuers, "issuers", Reader::issuer),
         keys: file.keys.iter().map(|key| (key.name.clone(), folder.join(&key.file))).collect(),
         plugins: reader.each(&file.plugins, "plugins", |r, at, plugin| r.plugin(at, plugin, &names, &file)),

@@ -400,6 +400,8 @@ pub struct Plugin {
     pub memory_bytes: Option<usize>,
     /// Bytes of verdicts that are remembered, where it imports nothing but `http` and `identity`; 0: none are.
     pub memo_bytes: Option<usize>,
+    /// Fresh instances that may wait for their call, for each hook; 0: each is made when it is needed.
+    pub ready: Option<u32>,
     /// Calls of it at once; one more is refused. Absent: a quarter of `policy.instances`.
     pub instances: Option<u32>,
     /// Failures in a row after which it is not called for a while; 0: never.

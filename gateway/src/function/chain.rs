@@ -107,7 +107,10 @@ impl Way {
             Some(query) => format!("{}?{query}", facts.path),
             None => facts.path.clone(),
         };
-        let uri = Uri::builder().scheme(Scheme::HTTPS).authority(if facts.host.is_empty() { "localhost" } else { &facts.host }).path_and_query(path);
+        let uri = Uri::builder()
+            .scheme(Scheme::HTTPS)
+            .authority(if facts.host.is_empty() { "localhost" } else { &facts.host })
+            .path_and_query(path);
         let uri = uri.build().map_err(internal)?;
         let mut request = Request::builder().method(facts.method.clone()).uri(uri).body(body).map_err(internal)?;
         let mut headers = facts.headers.clone();

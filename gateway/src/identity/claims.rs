@@ -63,10 +63,13 @@ impl Claims {
     }
 }
 
+/// A pointer and its text, if there is such a claim.
+type Kept = (Box<str>, Option<Box<str>>);
+
 /// Texts by pointer. Slots fill from the front and never change.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
-    slots: [OnceLock<(Box<str>, Option<Box<str>>)>; TEXTS_MAX],
+    slots: [OnceLock<Kept>; TEXTS_MAX],
     bytes: AtomicUsize,
 }
 

@@ -105,7 +105,12 @@ mod tests {
         let (refetch, begun, now) = (Arc::new(Refetch::new()), Arc::new(AtomicUsize::new(0)), Instant::now());
         let ask = || {
             let (refetch, begun) = (Arc::clone(&refetch), Arc::clone(&begun));
-            tokio::spawn(async move { refetch.ask(now, || drop(begun.fetch_add(1, Ordering::SeqCst))).await })
+            tokio::spawn(async move {
+                let begin = || {
+                    begun.fetch_add(1, Ordering::SeqCst);
+                };
+                refetch.ask(now, begin).await
+            })
         };
         let waiting: Vec<_> = (0..WAITING_MAX).map(|_| ask()).collect();
         while refetch.places.available_permits() > 0 {

@@ -182,7 +182,7 @@ async fn a_reload_forgets_neither_proofs_nor_what_was_told() {
     let proof = client.proof(&token, "one", &json!({}));
     assert_eq!(node.dpop(&token, &proof).await, None);
     let plain = node.token(&json!({"sub": "bob"}));
-    node.identities.revoke(Entry::read(br#"{"issuer":"me","sub":"bob"}"#).unwrap()).unwrap();
+    node.identities.revoke(Entry::read(br#"{"issuer":"me","sub":"bob"}"#).unwrap()).await.unwrap();
     node.reload("");
     assert_eq!(node.dpop(&token, &proof).await, Some("proof-replayed"));
     assert_eq!(node.bearer(&plain).await, Some("token-revoked"));
@@ -262,21 +262,21 @@ async fn a_revocation_holds_from_the_next_request_on() {
     ] {
         let entry = Entry::read(entry.as_bytes()).unwrap();
         assert_eq!(node.bearer(&token).await, None);
-        node.identities.revoke(entry.clone()).unwrap();
+        node.identities.revoke(entry.clone()).await.unwrap();
         assert_eq!(node.bearer(&token).await, Some("token-revoked"));
-        assert!(node.identities.take_back(&entry));
+        assert_eq!(node.identities.take_back(entry).await, Ok(true));
         assert_eq!(node.bearer(&token).await, None);
     }
     // A token that does not name its key is signed by it all the same.
-    node.identities.revoke(Entry::read(br#"{"issuer":"me","kid":"k"}"#).unwrap()).unwrap();
+    node.identities.revoke(Entry::read(br#"{"issuer":"me","kid":"k"}"#).unwrap()).await.unwrap();
     let now = unix_seconds(SystemTime::now());
     let claims = json!({"iss": "me", "aud": "us", "nbf": now, "exp": now + 60});
     let nameless = node.issuer.sign(&json!({"alg": "ES256"}), &claims);
     assert_eq!(node.bearer(&nameless).await, Some("token-revoked"));
     let stranger = Entry::read(br#"{"issuer":"you","kid":"k"}"#).unwrap();
-    assert_eq!(node.identities.revoke(stranger), Err(Unrevoked::UnknownIssuer));
+    assert_eq!(node.identities.revoke(stranger).await, Err(Unrevoked::UnknownIssuer));
 
-    node.identities.take_back(&Entry::read(br#"{"issuer":"me","kid":"k"}"#).unwrap());
+    node.identities.take_back(Entry::read(br#"{"issuer":"me","kid":"k"}"#).unwrap()).await.unwrap();
     assert_eq!(node.bearer(&token).await, None);
     std::fs::write(node.folder.path().join("revoked.jsonl"), "{\"issuer\":\"me\",\"jti\":\"j\"}\n").unwrap();
     let more = "[tokens]\nrevocations_file = \"revoked.jsonl\"";

@@ -44,7 +44,10 @@ impl Loader<'_> {
     fn serving(&self, at: &str, plugin: &config::Plugin) -> Result<Arc<Policy>, StartError> {
         let known = self.before.iter().find(|known| known.plugin.name() == plugin.name);
         let mut active = self.load(at, plugin, Standing::Active, known.map(|known| &known.plugin))?;
-        let Some(shadow) = &plugin.shadow else { return self.may_serve(plugin, active) };
+        let Some(shadow) = &plugin.shadow else {
+            self.lasting.supplies.drop_shadow(&plugin.name);
+            return self.may_serve(plugin, active);
+        };
         let (at, candidate) = (format!("{at}.shadow"), plugin.candidate(shadow));
         let shown = known.and_then(|known| known.shadow.as_ref());
         let beside = self.load(&at, &candidate, Standing::Shadow, shown.map(|shown| shown.candidate()))?;
@@ -120,6 +123,7 @@ fn limits(plugin: &config::Plugin) -> CallLimits {
         deadline: plugin.deadline.unwrap_or(defaults.deadline),
         memory_bytes: plugin.memory_bytes.unwrap_or(defaults.memory_bytes),
         memo_bytes: plugin.memo_bytes.unwrap_or(defaults.memo_bytes),
+        ready: plugin.ready.unwrap_or(defaults.ready),
         instances: plugin.instances,
         quarantine_after: plugin.quarantine_after.unwrap_or(defaults.quarantine_after),
         ..defaults

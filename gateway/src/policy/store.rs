@@ -187,6 +187,7 @@ fn help(error: &SignatureError) -> &'static str {
     }
 }
 
+#[allow(clippy::needless_pass_by_value)]
 fn refused(plugin: &config::Plugin, reason: String) -> StartError {
     let reason = format!("{}: {reason}", plugin.component.display());
     StartError::Plugin { name: plugin.name.clone(), reason }
@@ -202,6 +203,7 @@ fn read_file(key: &str, path: &Path, most: usize) -> Result<Vec<u8>, StartError>
     Ok(bytes)
 }
 
+#[allow(clippy::needless_pass_by_value)]
 fn file_error(key: &str, path: &Path, reason: impl ToString) -> StartError {
     StartError::File { key: key.to_owned(), path: path.display().to_string(), reason: reason.to_string() }
 }

@@ -49,6 +49,11 @@ struct CacheLabels {
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct IdentityLabels {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct PolicyLabels {
     plugin: String,
     reason: &'static str,
@@ -92,6 +97,7 @@ pub struct Metrics {
     seconds: Family<RouteLabels, Histogram, Seconds>,
     stages: [Histogram; Stage::COUNT],
     cache: Family<CacheLabels, Counter>,
+    unidentified: Family<IdentityLabels, Counter>,
     policy_failures: Family<PolicyLabels, Counter>,
     pub(crate) plugins: PluginMetrics,
     shadow: Family<ShadowLabels, Counter>,
@@ -114,6 +120,7 @@ impl Default for Metrics {
             seconds: Family::new_with_constructor(seconds),
             stages: std::array::from_fn(|_| seconds()),
             cache: Family::default(),
+            unidentified: Family::default(),
             policy_failures: Family::default(),
             plugins: PluginMetrics::default(),
             shadow: Family::default(),
@@ -141,6 +148,7 @@ impl Metrics {
         self.stages = Stage::ALL.map(|stage| stages.get_or_create(&StageLabels { stage: stage.name() }).clone());
         r.register_with_unit("stage", "Time spent in each stage", Unit::Seconds, stages);
         r.register("cache", "Inferences by what the cache did", self.cache.clone());
+        r.register("unidentified", "Requests without an identity, by what was wrong", self.unidentified.clone());
         r.register("policy_failures", "Hooks that failed, by plugin and reason", self.policy_failures.clone());
         self.plugins.register(r);
         r.register("policy_shadow", "Calls of candidates by how they compare", self.shadow.clone());
@@ -203,6 +211,11 @@ impl Metrics {
     /// What a plugin's verdict memo did so far.
     pub(crate) fn memo(&self, plugin: &str, stats: MemoStats) {
         self.memo.set(plugin, stats);
+    }
+
+    /// A request has no identity.
+    pub(crate) fn unidentified(&self, reason: &'static str) {
+        self.unidentified.get_or_create(&IdentityLabels { reason }).inc();
     }
 
     /// A hook failed.

@@ -4,7 +4,7 @@ use wasmtime::component::{ComponentNamedList, Instance, InstancePre, Lift, Lower
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 
 use crate::error::Failure;
-use crate::limits::HOST_CALL_BYTES;
+use crate::limits::{HANDLES, HOST_CALL_BYTES};
 use crate::state::{CallState, Stop};
 
 /// Makes a store for one instance. A guest may run in it once its state began a call.
@@ -16,6 +16,7 @@ pub(crate) fn store(engine: &wasmtime::Engine, state: CallState) -> Store<CallSt
     let mut store = Store::new(engine, state);
     store.limiter(|state| state);
     store.set_hostcall_fuel(fuel);
+    store.set_max_component_handles(HANDLES);
     store.epoch_deadline_callback(|mut context| {
         context.data_mut().tick()?;
         Ok(UpdateDeadline::Yield(1))

@@ -17,7 +17,7 @@ use crate::host;
 use crate::limits::{EngineLimits, READY_SHARE_OF_POOL, TABLE_ELEMENTS};
 use crate::load::{self, PluginSpec};
 use crate::plugin::Plugin;
-use crate::ready::Maker;
+use crate::ready::Keeper;
 use crate::state::CallState;
 use ticker::Ticker;
 
@@ -43,8 +43,8 @@ pub(crate) struct Shared {
     pub(crate) limits: EngineLimits,
     /// Runs for as long as anything can call into a guest.
     _ticker: Ticker,
-    /// Makes instances ahead of their calls.
-    pub(crate) maker: Arc<Maker>,
+    /// Keeps instances that were made ahead of their calls.
+    pub(crate) keeper: Arc<Keeper>,
 }
 
 impl Engine {
@@ -60,8 +60,8 @@ impl Engine {
         let mut linker = Linker::new(&engine);
         host::add_to_linker(&mut linker).map_err(failed)?;
         let ticker = Ticker::start(engine.weak()).map_err(|error| PolicyError::Engine(error.to_string()))?;
-        let maker = Maker::new(limits.instances / READY_SHARE_OF_POOL);
-        let shared = Shared { engine, linker, limits: limits.clone(), _ticker: ticker, maker };
+        let keeper = Keeper::new(limits.instances / READY_SHARE_OF_POOL);
+        let shared = Shared { engine, linker, limits: limits.clone(), _ticker: ticker, keeper };
         Ok(Self { shared: Arc::new(shared), artefacts: None })
     }
 

@@ -27,6 +27,7 @@ pub struct StateError {
 }
 
 impl StateError {
+    #[allow(clippy::needless_pass_by_value)]
     pub(crate) fn new(path: &Path, reason: impl ToString) -> Self {
         Self { path: path.to_path_buf(), reason: reason.to_string() }
     }

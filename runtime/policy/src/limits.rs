@@ -15,6 +15,10 @@ pub(crate) const SHARE_OF_POOL: u32 = 4;
 /// Instances that wait for their call may hold one in so many of the pool's.
 pub(crate) const READY_SHARE_OF_POOL: u32 = 4;
 
+/// The most handles of the host's that an instance may hold at once. A hook is lent two; more come from `current-request`,
+/// one for each call, and one that a plugin keeps stays for as long as its instance.
+pub(crate) const HANDLES: usize = 256;
+
 /// The most elements a guest's table may have.
 pub(crate) const TABLE_ELEMENTS: usize = 20_000;
 

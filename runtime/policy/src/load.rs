@@ -111,7 +111,7 @@ async fn load_here(
     let memory = Arc::new(Memory::new(&imports, hooks.phases(), &limits));
     let most = limits.ready;
     let recipe = Recipe { name: Arc::clone(&name), limits, services, engine: shared.engine.clone(), pre, hooks };
-    let ready = Arc::new(Ready::new(recipe, Arc::clone(&gate), Arc::clone(&shared.maker), most));
+    let ready = Arc::new(Ready::new(recipe, Arc::clone(&gate), Arc::clone(&shared.keeper), most));
     let shared = Arc::clone(shared);
     Ok(Plugin { inner: Arc::new(Inner { name, digest, imports, stubbed, ready, gate, memory, shared }) })
 }

@@ -338,7 +338,7 @@ impl Inner {
             digest: self.digest.clone(),
             imports: self.imports.clone(),
             stubbed: self.stubbed.clone(),
-            ready: Arc::new(Ready::new(recipe, Arc::clone(&self.gate), Arc::clone(&self.shared.maker), most)),
+            ready: Arc::new(Ready::new(recipe, Arc::clone(&self.gate), Arc::clone(&self.shared.keeper), most)),
             gate: Arc::clone(&self.gate),
             memory: Arc::clone(&self.memory),
             shared: Arc::clone(&self.shared),

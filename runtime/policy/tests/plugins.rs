@@ -6,8 +6,14 @@
 mod access;
 #[path = "plugins/artefacts.rs"]
 mod artefacts;
+#[path = "plugins/bodies.rs"]
+mod bodies;
+#[path = "plugins/calls.rs"]
+mod calls;
 #[path = "plugins/concurrency.rs"]
 mod concurrency;
+#[path = "plugins/forged.rs"]
+mod forged;
 #[path = "plugins/hostile.rs"]
 mod hostile;
 #[path = "plugins/loading.rs"]
@@ -16,5 +22,11 @@ mod loading;
 mod ready;
 #[path = "plugins/sealing.rs"]
 mod sealing;
+#[path = "plugins/stores.rs"]
+mod stores;
+#[path = "plugins/streams.rs"]
+mod streams;
 #[path = "plugins/support.rs"]
 mod support;
+#[path = "plugins/wasi.rs"]
+mod wasi;

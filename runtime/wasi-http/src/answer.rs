@@ -35,7 +35,11 @@ impl Answer {
     ///
     /// # Errors
     /// It is none that may be sent, or there is nobody to send it to.
-    pub(crate) fn begin(response: Response<WasiBody>, head: Head, limits: &CallLimits) -> Result<Self, (Failure, Option<Head>)> {
+    pub(crate) fn begin(
+        response: Response<WasiBody>,
+        head: Head,
+        limits: &CallLimits,
+    ) -> Result<Self, (Failure, Option<Head>)> {
         let checked = check(&response, limits).map_err(Failure::BadResponse);
         if let Err(failure) = checked {
             return Err((failure, Some(head)));
@@ -137,9 +141,8 @@ mod tests {
         let body = never.map_err(|error| crate::guarded::told(&error)).boxed_unsync();
         let (head, coming) = oneshot::channel();
         let answer = Answer::begin(Response::new(body), head, &limits()).map_err(|_| ()).unwrap();
-        let (passed, read) = tokio::join!(answer.pass(|| true), async {
-            coming.await.unwrap().unwrap().into_body().collect().await
-        });
+        let (passed, read) =
+            tokio::join!(answer.pass(|| true), async { coming.await.unwrap().unwrap().into_body().collect().await });
         assert!(matches!(passed, Err(Failure::Unfinished(_))));
         assert!(read.is_err());
     }

@@ -22,8 +22,6 @@ use crate::next;
 use crate::state::State;
 use ticker::Ticker;
 
-pub(crate) use ticker::ticks;
-
 /// Core instances in one component. A composed one brings several modules, and adapters between them.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
 const MEMORIES_PER_COMPONENT: u32 = 4;

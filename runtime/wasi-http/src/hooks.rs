@@ -8,7 +8,9 @@ use http::{HeaderMap, HeaderName, Request, Response};
 use http_body_util::BodyExt as _;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode as ErrorCode2;
 use wasmtime_wasi_http::p3::bindings::http::types::ErrorCode as ErrorCode3;
-use wasmtime_wasi_http::{DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks,
+};
 
 use crate::guarded::{Alive, Guarded, told};
 use crate::limits::{CHUNK_BYTES, CallLimits};
@@ -32,7 +34,10 @@ type Sent = Result<(Response<WasiBody>, Io), Error>;
 
 impl Hooks {
     /// A request to what comes next, ready to be awaited.
-    pub(crate) fn next(&mut self, request: Request<WasiBody>) -> impl Future<Output = Result<Response<WasiBody>, Error>> + Send + use<> {
+    pub(crate) fn next(
+        &mut self,
+        request: Request<WasiBody>,
+    ) -> impl Future<Output = Result<Response<WasiBody>, Error>> + Send + use<> {
         let upstream = self.next.clone().ok_or(Error::DestinationNotFound);
         self.exchange(upstream, request)
     }

@@ -12,6 +12,7 @@
 //! go, and what comes after a middleware, is the caller's ([`Upstream`]).
 
 mod answer;
+mod computing;
 mod engine;
 mod error;
 mod function;

@@ -52,8 +52,8 @@ impl Default for EngineLimits {
 /// What one request may use of a component, and what one component may of the pool.
 #[derive(Clone, Debug)]
 pub struct CallLimits {
-    /// How long the guest may compute for a request, its streams included. Counted in ticks of one millisecond in
-    /// which it ran: waiting for bodies, clocks and other servers is free.
+    /// How long the guest may compute for a request, its streams included, and have the host compute for it. Waiting for
+    /// bodies, clocks and other servers is free.
     pub deadline: Duration,
     /// How long an instance may live, from its start to the last byte of its response and the work after it. What
     /// comes before the response's head is bounded by the request's own deadline too.

@@ -50,8 +50,7 @@ pub(crate) fn load(shared: &Arc<Shared>, spec: FunctionSpec) -> Result<Function,
     let thread = std::thread::Builder::new()
         .name("forebay-wasi-load".to_owned())
         .spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(internal)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(internal)?;
             runtime.block_on(load_here(&shared, spec))
         })
         .map_err(internal)?;
@@ -60,8 +59,8 @@ pub(crate) fn load(shared: &Arc<Shared>, spec: FunctionSpec) -> Result<Function,
 
 async fn load_here(shared: &Arc<Shared>, spec: FunctionSpec) -> Result<Function, LoadError> {
     check_limits(shared, &spec)?;
-    let component = Component::from_binary(&shared.engine, &spec.wasm)
-        .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+    let component =
+        Component::from_binary(&shared.engine, &spec.wasm).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
     let manifest = Manifest::of(&component)?;
     if !manifest.grants.is_subset(&spec.grants) {
         let (needs, granted) = (manifest.grants.into_iter().collect(), spec.grants.into_iter().collect());

@@ -23,6 +23,7 @@ use wasmtime_wasi_http::p3::bindings::{Service, ServicePre};
 use wasmtime_wasi_http::{WasiBody, WasiHttpView as _};
 
 use crate::answer::{Answer, Head};
+use crate::computing::Computing;
 use crate::error::Failure;
 use crate::function::{Call, Inner};
 use crate::guarded::{Alive, Running, told};
@@ -46,6 +47,7 @@ enum Handler {
 pub(crate) struct Instance {
     handler: Handler,
     store: Store<State>,
+    computing: Computing,
 }
 
 impl Instance {
@@ -66,13 +68,17 @@ impl Instance {
             calls: 0,
         };
         let state = State::new(&function.world.environment, stdio, hooks, limits);
-        let mut store = state::store(&function.shared.engine, state, limits);
-        let failed = |error: wasmtime::Error| Failure::of(&error);
-        let handler = match &function.pre {
-            Pre::P2(pre) => Handler::P2(pre.instantiate_async(&mut store).await.map_err(failed)?),
-            Pre::P3(pre) => Handler::P3(pre.instantiate_async(&mut store).await.map_err(failed)?),
+        let computing = Computing::new(limits.deadline);
+        let mut store = state::store(&function.shared.engine, state, computing.clone());
+        let started = async {
+            match &function.pre {
+                Pre::P2(pre) => pre.instantiate_async(&mut store).await.map(Handler::P2),
+                Pre::P3(pre) => pre.instantiate_async(&mut store).await.map(Handler::P3),
+            }
+            .map_err(|error| Failure::of(&error))
         };
-        Ok(Self { handler, store })
+        let handler = computing.of(started).await?;
+        Ok(Self { handler, store, computing })
     }
 
     /// Has the guest handle a request. Its response is sent to `response`; ends when the guest has no work left.
@@ -82,11 +88,15 @@ impl Instance {
         response: oneshot::Sender<Result<Response<WasiBody>, Failure>>,
         delivered: oneshot::Receiver<()>,
     ) -> Result<(), Failure> {
-        match &self.handler {
-            Handler::P2(proxy) => handle2(&mut self.store, proxy, request, response).await,
-            Handler::P3(service) => handle3(&mut self.store, service, request, response, delivered).await,
-        }
-        .map_err(|error| Failure::of(&error))
+        let Self { handler, store, computing } = self;
+        let handled = async {
+            match handler {
+                Handler::P2(proxy) => handle2(store, proxy, request, response).await,
+                Handler::P3(service) => handle3(store, service, request, response, delivered).await,
+            }
+            .map_err(|error| Failure::of(&error))
+        };
+        computing.of(handled).await
     }
 }
 

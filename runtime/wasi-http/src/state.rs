@@ -8,7 +8,7 @@ use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 use wasmtime_wasi::{ResourceTable, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use crate::engine::ticks;
+use crate::computing::Computing;
 use crate::error::Stop;
 use crate::hooks::Hooks;
 use crate::limits::{CONCURRENT, CallLimits, HANDLES, HOST_CALL_BYTES, RANDOM_BYTES, TABLE_ELEMENTS};
@@ -37,16 +37,14 @@ impl State {
     }
 }
 
-/// Makes a store in which a guest may compute for as long as its limits say.
-///
-/// At each tick the guest yields to the other tasks of its thread. Only ticks in which it ran count.
-pub(crate) fn store(engine: &wasmtime::Engine, state: State, limits: &CallLimits) -> Store<State> {
+/// Makes a store in which a guest may compute for as long as `computing` says. At each tick it yields to the other tasks of
+/// its thread.
+pub(crate) fn store(engine: &wasmtime::Engine, state: State, computing: Computing) -> Store<State> {
     let mut store = Store::new(engine, state);
     store.limiter(|state| state);
     store.set_hostcall_fuel(HOST_CALL_BYTES);
-    let mut left = ticks(limits.deadline);
     store.epoch_deadline_callback(move |mut context| {
-        left = left.checked_sub(1).ok_or(Stop::Deadline)?;
+        computing.check()?;
         if context.concurrent_state_table_size() > CONCURRENT {
             return Err(Stop::HostCalls.into());
         }

@@ -102,9 +102,13 @@ fn unpack(wheel: &Wheel, path: &Path, folder: &Path, record: &mut Record) -> Res
 
 /// Unpacks a tree beside its place and puts it there when all of it was right.
 fn unpack_tree(tree: &Tree, archive: &mut ZipArchive<File>, folder: &Path) -> Result<()> {
-    let mut names: Vec<String> =
-        archive.file_names().filter(|name| name.starts_with(&tree.path)).map(str::to_owned).collect();
-    names.retain(|name| !name.ends_with('/'));
+    let mut names = Vec::new();
+    for name in archive.file_names() {
+        let name = name?.into_owned();
+        if name.starts_with(&tree.path) && !name.ends_with('/') {
+            names.push(name);
+        }
+    }
     names.sort_unstable();
     let fresh = tempfile::tempdir_in(folder)?;
     let mut digest = Sha256::new();

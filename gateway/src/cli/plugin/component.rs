@@ -34,7 +34,8 @@ pub(super) struct Which {
     /// The component. Default: the one that plugin.toml names.
     component: Option<PathBuf>,
     /// A file with the plugin's `[[plugins]]` entry (plugin.toml, or a gateway's configuration), or its own
-    /// configuration alone, as TOML or JSON. Default: plugin.toml beside the component, or here.
+    /// configuration alone, as TOML or JSON, in place of that in plugin.toml. Default: plugin.toml beside the component,
+    /// or here.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Name of the entry, where the file has several.
@@ -62,11 +63,7 @@ impl Which {
     /// # Errors
     /// `Usage`, with the file that is missing or wrong.
     pub(super) fn candidate(&self) -> Result<Candidate, Failure> {
-        let entry_file = self.config.clone().or_else(|| self.found_entry_file());
-        let entry = match &entry_file {
-            Some(file) => self.entry(file)?,
-            None => Entry::default(),
-        };
+        let entry = self.whole_entry()?;
         let Some(file) = self.component.clone().or(entry.component) else {
             return Err(Failure::Usage(format!("name a component, or be in a folder with a {PLUGIN_FILE}")));
         };
@@ -85,24 +82,42 @@ impl Which {
         Ok(Candidate { bytes: spec.wasm.len(), file, grants, spec })
     }
 
+    /// The entry of `--config`; or that of `plugin.toml`, with the configuration of `--config` where that is all it has.
+    fn whole_entry(&self) -> Result<Entry, Failure> {
+        let own = match self.config.as_deref().map(|file| self.read(file)).transpose()? {
+            Some(Read::Entry(entry)) => return Ok(*entry),
+            Some(Read::Own(config)) => Some(config),
+            None => None,
+        };
+        let found = self.found_entry_file().map(|file| self.read(&file)).transpose()?;
+        let mut entry = match found {
+            Some(Read::Entry(entry)) => *entry,
+            _ => Entry::default(),
+        };
+        if let Some(own) = own {
+            entry.config = own;
+        }
+        Ok(entry)
+    }
+
     fn found_entry_file(&self) -> Option<PathBuf> {
         let beside = self.component.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         [beside.join(PLUGIN_FILE), PathBuf::from(PLUGIN_FILE)].into_iter().find(|file| file.is_file())
     }
 
-    fn entry(&self, file: &Path) -> Result<Entry, Failure> {
+    fn read(&self, file: &Path) -> Result<Read, Failure> {
         let text = String::from_utf8(read(file)?).map_err(|_| usage(file, "is not UTF-8"))?;
         if file.extension().is_some_and(|kind| kind == "json") {
-            return Ok(Entry { config: text, ..Entry::default() });
+            return Ok(Read::Own(text));
         }
         let table: toml::Table = text.parse().map_err(|error| usage(file, error))?;
         if !table.contains_key("plugins") {
-            let config = serde_json::to_string(&table).map_err(|error| usage(file, error))?;
-            return Ok(Entry { config, ..Entry::default() });
+            return serde_json::to_string(&table).map(Read::Own).map_err(|error| usage(file, error));
         }
         let entries = Entries::deserialize(table).map_err(|error| usage(file, error))?;
         let entry = self.choose(&entries.plugins).map_err(|reason| usage(file, reason))?;
-        Entry::new(entry, file.parent().unwrap_or(Path::new(""))).map_err(|reason| usage(file, reason))
+        let entry = Entry::new(entry, file.parent().unwrap_or(Path::new(""))).map_err(|reason| usage(file, reason))?;
+        Ok(Read::Entry(Box::new(entry)))
     }
 
     /// The entry of that name, or of that component, or the only one.
@@ -122,6 +137,14 @@ impl Which {
             format!("which of its plugins? say --name, one of: {}", names.join(", "))
         })
     }
+}
+
+/// What a file of `--config` holds.
+enum Read {
+    /// An entry of `[[plugins]]`.
+    Entry(Box<Entry>),
+    /// The plugin's own configuration alone, as JSON.
+    Own(String),
 }
 
 /// The part of a gateway's configuration that is read here.
@@ -211,7 +234,10 @@ fn artefacts() -> Option<ArtefactCache> {
 pub(super) fn file_of(folder: &Path) -> Result<PathBuf, Failure> {
     let file = folder.join(PLUGIN_FILE);
     let which = Which { component: None, config: Some(file.clone()), name: None, grants: None };
-    which.entry(&file)?.component.ok_or_else(|| usage(&file, "names no component"))
+    match which.read(&file)? {
+        Read::Entry(entry) => entry.component.ok_or_else(|| usage(&file, "names no component")),
+        Read::Own(_) => Err(usage(&file, "has no [[plugins]] entry")),
+    }
 }
 
 /// A size for people.

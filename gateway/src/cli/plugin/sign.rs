@@ -18,8 +18,9 @@ pub(crate) struct KeyOptions {
     file: PathBuf,
 }
 
-/// A signature.
+/// A signature. Its `--version` is the plugin's.
 #[derive(Args)]
+#[command(disable_version_flag = true)]
 pub(crate) struct SignOptions {
     /// The component.
     component: PathBuf,

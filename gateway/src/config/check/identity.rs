@@ -1,5 +1,6 @@
 //! Issuers: whose tokens are believed, and how their tenants are kept apart.
 
+use std::path::Path;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
@@ -63,8 +64,9 @@ impl Reader<'_> {
         Proofs { mode: issuer.dpop, window_s, nonce: issuer.dpop_nonce }
     }
 
-    pub(super) fn tokens(&mut self, tokens: &file::Tokens) -> Tokens {
+    pub(super) fn tokens(&mut self, tokens: &file::Tokens, state_dir: Option<&Path>) -> Tokens {
         Tokens {
+            state: state_dir.map(|folder| self.folder.join(folder)),
             revocations_file: tokens.revocations_file.as_ref().map(|path| self.folder.join(path)),
             revocations: self.nonzero("tokens.revocations", tokens.revocations),
             proofs: self.nonzero("tokens.proofs", tokens.proofs),
@@ -144,9 +146,9 @@ impl Reader<'_> {
                 }
                 let refresh = Duration::from_millis(issuer.jwks_refresh_ms.unwrap_or(300_000).max(1_000));
                 let stale = Duration::from_millis(issuer.jwks_stale_ms.unwrap_or(JWKS_STALE_MS));
-                if stale < refresh {
+                if stale < refresh.saturating_mul(2) {
                     let hint = "keys would be too old before they are fetched again";
-                    let message = "must be at least `jwks_refresh_ms`";
+                    let message = "must be at least twice `jwks_refresh_ms`";
                     self.check.mistake(at.replace("jwks_url", "jwks_stale_ms"), message, Some(hint.into()));
                 }
                 let ca = issuer.jwks_ca.as_ref().map(|ca| self.folder.join(ca));

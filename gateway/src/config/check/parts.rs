@@ -39,6 +39,7 @@ impl Reader<'_> {
             deadline: plugin.deadline_ms.map(|ms| self.millis(&format!("{at}.deadline_ms"), ms)),
             memory_bytes: plugin.memory_bytes,
             memo_bytes: plugin.memo_bytes,
+            ready: plugin.ready,
             instances: plugin.instances,
             quarantine_after: plugin.quarantine_after,
             shadow,

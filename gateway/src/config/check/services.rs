@@ -164,7 +164,7 @@ mod tests {
             "plugins[0].models",
             "plugins[0].jurisdictions[0]",
             "grant `key-value`, or take it out",
-            "did you mean `eu`?",
+            "no jurisdiction is named `ue`",
         ] {
             assert!(told.contains(expected), "{expected} not in:\n{told}");
         }

@@ -194,7 +194,7 @@ fn every_part_of_a_proof_must_be_right() {
         ("as early as it may be", with(payload.clone(), "iat", NOW_S + 5)),
         ("a time with a fraction", with(payload.clone(), "iat", NOW_S as f64 + 0.5)),
         ("an address with a query", with(payload.clone(), "htu", "https://API.test:443/v2/infer?a=b#c")),
-        ("a nonce that nobody asked for", with(payload.clone(), "nonce", "x")),
+        ("a nonce that nobody asked for", with(payload, "nonce", "x")),
     ] {
         assert_eq!(check(&client.sign(&header, &payload), &key), Ok(()), "{what}");
     }

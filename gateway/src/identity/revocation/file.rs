@@ -26,34 +26,39 @@ impl Filed {
             path: path.display().to_string(),
             reason,
         };
-        let mut text = String::new();
-        let file = std::fs::File::open(path).map_err(|error| failed(error.to_string()))?;
-        file.take(FILE_MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| failed(error.to_string()))?;
-        if text.len() as u64 > FILE_MAX_BYTES {
-            return Err(failed(format!("is longer than {FILE_MAX_BYTES} bytes")));
-        }
-        Self::parse(&text, issuers).map_err(failed)
+        Self::read(path, |issuer| issuers.contains(issuer)).map(Self).map_err(failed)
     }
 
-    fn parse(text: &str, issuers: &BTreeSet<&str>) -> Result<Self, String> {
-        let mut list = List::new();
-        for (index, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let at = |reason: String| format!("line {}: {reason}", index + 1);
-            let entry = Entry::read(line.as_bytes()).map_err(at)?;
-            if !issuers.contains(entry.issuer()) {
-                return Err(at(format!("`{}` is no issuer of this configuration", entry.issuer().escape_debug())));
-            }
-            list.insert(entry.digest(), Arc::new(entry));
-            if list.len() > ENTRIES_MAX {
-                return Err(at(format!("there are more than {ENTRIES_MAX} entries")));
-            }
+    /// Reads a file of entries for known issuers.
+    pub(super) fn read(path: &Path, is_known: impl Fn(&str) -> bool) -> Result<List, String> {
+        let mut text = String::new();
+        let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+        file.take(FILE_MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| error.to_string())?;
+        if text.len() as u64 > FILE_MAX_BYTES {
+            return Err(format!("is longer than {FILE_MAX_BYTES} bytes"));
         }
-        Ok(Self(list))
+        parse(&text, is_known)
     }
+}
+
+fn parse(text: &str, is_known: impl Fn(&str) -> bool) -> Result<List, String> {
+    let mut list = List::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let at = |reason: String| format!("line {}: {reason}", index + 1);
+        let entry = Entry::read(line.as_bytes()).map_err(at)?;
+        if !is_known(entry.issuer()) {
+            return Err(at(format!("`{}` is no issuer of this configuration", entry.issuer().escape_debug())));
+        }
+        list.insert(entry.digest(), Arc::new(entry));
+        if list.len() > ENTRIES_MAX {
+            return Err(at(format!("there are more than {ENTRIES_MAX} entries")));
+        }
+    }
+    Ok(list)
 }
 
 #[cfg(test)]
@@ -70,7 +75,7 @@ mod tests {
         let issuers = BTreeSet::from(["me"]);
         let text =
             "# withdrawn\n\n{\"issuer\":\"me\",\"jti\":\"j\"}\r\n  {\"issuer\":\"me\",\"kid\":\"k\",\"until\":10}\n";
-        let filed = Filed::parse(text, &issuers).unwrap();
+        let filed = Filed(parse(text, |issuer| issuers.contains(issuer)).unwrap());
         assert_eq!(filed.len(), 2);
         assert!(filed.has(&Subjects::of("me", &json!({"jti": "j"}), None), 1_000));
         assert!(filed.has(&Subjects::of("me", &json!({}), Some("k")), 9));
@@ -80,7 +85,7 @@ mod tests {
             ("{\"issuer\":\"you\",\"jti\":\"j\"}", "line 1: `you` is no issuer"),
             ("\n\n{\"issuer\":\"me\"}", "line 3: must have exactly one of"),
         ] {
-            let told = Filed::parse(text, &issuers).err().unwrap();
+            let told = parse(text, |issuer| issuers.contains(issuer)).unwrap_err();
             assert!(told.starts_with(expected), "{told}");
         }
     }
@@ -88,7 +93,7 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics(text in "(\\PC|\n)*") {
-            let _ = Filed::parse(&text, &BTreeSet::new());
+            let _ = parse(&text, |_| true);
         }
     }
 }

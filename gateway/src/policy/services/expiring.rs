@@ -114,6 +114,7 @@ impl<V> Expiring<V> {
     }
 
     /// How many entries there are, those that have ended and were not looked at since included.
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.room.entries.load(Ordering::Relaxed)
     }

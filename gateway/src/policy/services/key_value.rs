@@ -10,6 +10,13 @@ use forebay_policy::services::{KeyValue, StoreFailure, Wait};
 use super::expiring::{Expiring, Nanos, NoRoom, Step};
 use crate::config::Quota;
 
+/// A value to keep.
+struct New {
+    value: Bytes,
+    ttl: Duration,
+    if_absent: bool,
+}
+
 /// The values of one plugin. They outlive a reload.
 pub(super) struct ValueStore {
     kept: Expiring<Bytes>,
@@ -31,20 +38,12 @@ impl ValueStore {
         self.kept.step(key, now, quota, |value| (value.cloned(), Step::Leave))
     }
 
-    fn set(
-        &self,
-        key: &str,
-        value: Bytes,
-        ttl: Duration,
-        if_absent: bool,
-        quota: Quota,
-        now: Nanos,
-    ) -> Result<bool, NoRoom> {
+    fn set(&self, key: &str, new: New, quota: Quota, now: Nanos) -> Result<bool, NoRoom> {
         self.kept.step(key, now, quota, |before| match before {
-            Some(_) if if_absent => (false, Step::Leave),
+            Some(_) if new.if_absent => (false, Step::Leave),
             _ => {
-                let bytes = value.len();
-                (true, Step::Put(value, bytes, now.saturating_add(nanos(ttl))))
+                let bytes = new.value.len();
+                (true, Step::Put(new.value, bytes, now.saturating_add(nanos(new.ttl))))
             }
         })
     }
@@ -76,7 +75,7 @@ impl KeyValue for PluginValues {
         ttl: Duration,
         if_absent: bool,
     ) -> Wait<'a, Result<bool, StoreFailure>> {
-        let kept = self.store.set(key, value, ttl, if_absent, self.quota, self.store.now());
+        let kept = self.store.set(key, New { value, ttl, if_absent }, self.quota, self.store.now());
         Box::pin(ready(kept.map_err(StoreFailure::from)))
     }
 
@@ -99,7 +98,8 @@ mod tests {
     const QUOTA: Quota = Quota { entries: 2, bytes: 100 };
 
     fn set(store: &ValueStore, key: &str, value: &'static [u8], ttl_s: u64, now: Nanos) -> Result<bool, NoRoom> {
-        store.set(key, Bytes::from_static(value), Duration::from_secs(ttl_s), false, QUOTA, now)
+        let new = New { value: Bytes::from_static(value), ttl: Duration::from_secs(ttl_s), if_absent: false };
+        store.set(key, new, QUOTA, now)
     }
 
     #[test]
@@ -116,7 +116,10 @@ mod tests {
     #[test]
     fn the_first_alone_is_kept_where_there_must_be_none() {
         let store = ValueStore::default();
-        let first = |value, now| store.set("a", Bytes::from_static(value), Duration::from_secs(1), true, QUOTA, now);
+        let first = |value, now| {
+            let new = New { value: Bytes::from_static(value), ttl: Duration::from_secs(1), if_absent: true };
+            store.set("a", new, QUOTA, now)
+        };
         assert_eq!((first(b"1", 0), first(b"2", 0)), (Ok(true), Ok(false)));
         assert_eq!(store.get("a", QUOTA, 0), Ok(Some(Bytes::from_static(b"1"))));
         assert_eq!(first(b"3", SECOND), Ok(true));

@@ -4,7 +4,7 @@ use forebay_plugin_sdk::Request;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::{Event, base64};
+use super::{Event, hex};
 
 /// The most bytes of a name: a line of the log is cut at 512.
 const NAME_BYTES: usize = 32;
@@ -96,5 +96,5 @@ impl<'a> Text<'a> {
 }
 
 pub(super) fn hash_of(text: &str) -> String {
-    base64::url(&Sha256::digest(text.as_bytes()))
+    hex(&Sha256::digest(text.as_bytes()))
 }

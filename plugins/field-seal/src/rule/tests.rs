@@ -105,9 +105,9 @@ fn an_output_that_came_back_unsealed_or_changed_is_refused() {
 
 #[test]
 fn other_models_are_left_alone() {
-    let message = message(Some("ocr"), &[(text(), None)]);
-    forward(&inference(), &message).unwrap();
-    assert_eq!(message.sealed_with(&text()), None);
+    let other = message(Some("ocr"), &[(text(), None)]);
+    forward(&inference(), &other).unwrap();
+    assert_eq!(other.sealed_with(&text()), None);
     let without = message(None, &[(text(), None)]);
     forward(&inference(), &without).unwrap();
     assert_eq!(without.sealed_with(&text()), None);

@@ -77,7 +77,11 @@ fn the_first_rule_that_matches_decides() {
         config(r#"{"rules":[{"models":["secret"],"scopes":["secret"]},{"routes":["oip","admin-*"],"scopes":[]}]}"#);
     let ask = |route: &str, model: Option<&str>| {
         let request = Request::post("/x").route(route).claims(json!({"scope": "infer"}));
-        decide(&config, &model.map_or(request.clone(), |model| request.model(model)))
+        let request = match model {
+            Some(model) => request.model(model),
+            None => request,
+        };
+        decide(&config, &request)
     };
     assert_verdict!(ask("oip", Some("secret")), answer 403 "forbidden");
     assert_verdict!(ask("oip", Some("minilm")), continue);

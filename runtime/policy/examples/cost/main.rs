@@ -55,11 +55,11 @@ fn wasm(name: &str) -> Done<Vec<u8>> {
     Ok(std::fs::read(folder.join(format!("{name}.wasm")))?)
 }
 
-fn spec(name: &str, config: &str, limits: CallLimits) -> Done<PluginSpec> {
+fn spec(name: &str, config: &str, mut limits: CallLimits) -> Done<PluginSpec> {
     let grants = BTreeSet::from(Capability::ALL);
     let (wasm, name, config) = (wasm(name)?, name.to_owned(), config.to_owned());
     // A plugin that always fails is timed too, which a quarantine would end.
-    let limits = CallLimits { quarantine_after: 0, ..limits };
+    limits.quarantine_after = 0;
     Ok(PluginSpec { name, wasm, config, grants, limits, services: Services::default() })
 }
 
@@ -77,10 +77,10 @@ fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-fn quantile(times: &mut [f64], quantile: f64) -> f64 {
+fn percentile(times: &mut [f64], percent: usize) -> f64 {
     times.sort_by(f64::total_cmp);
-    let last = times.len().saturating_sub(1) as f64;
-    times.get((last * quantile) as usize).copied().unwrap_or_default()
+    let last = times.len().saturating_sub(1);
+    times.get(last * percent / 100).copied().unwrap_or_default()
 }
 
 /// Calls one after the other: the median of batches, in microseconds.
@@ -94,7 +94,7 @@ async fn in_a_row(plugin: &Plugin, context: &Context) -> f64 {
         }
         batches.push(micros(started.elapsed() / CALLS_PER_BATCH));
     }
-    quantile(&mut batches, 0.5)
+    percentile(&mut batches, 50)
 }
 
 /// Bursts of calls a millisecond apart, as on a node that has something else to do: what each round through the chain
@@ -123,7 +123,7 @@ async fn in_bursts(chain: &[Plugin], context: &Context) -> (f64, f64, f64) {
     bursts(chain, context).await;
     let (mut times, used) = bursts(chain, context).await;
     let cpu = micros(used.saturating_sub(pacing)) / times.len() as f64;
-    (quantile(&mut times, 0.5), quantile(&mut times, 0.99), cpu)
+    (percentile(&mut times, 50), percentile(&mut times, 99), cpu)
 }
 
 async fn instances(engine: &Engine, context: &Context, printer: Printer) -> Done {
@@ -189,7 +189,7 @@ async fn memo(engine: &Engine, context: &Context, printer: Printer) -> Done {
         }
         printer.print(
             &format!("verdict from the memo, x{length}"),
-            quantile(&mut batches, 0.5),
+            percentile(&mut batches, 50),
             None,
             "µs",
             Some(wanted),
@@ -212,8 +212,14 @@ async fn loading(context: &Context, printer: Printer) -> Done {
             times.push(started.elapsed().as_secs_f64() * 1e3);
         }
         printer.print(&format!("{name}, compiled and configured"), times.remove(0), None, "ms", None);
-        let slowest = quantile(&mut times, 1.0);
-        printer.print(&format!("{name}, from its artefact"), quantile(&mut times, 0.5), Some(slowest), "ms", Some("5"));
+        let slowest = percentile(&mut times, 100);
+        printer.print(
+            &format!("{name}, from its artefact"),
+            percentile(&mut times, 50),
+            Some(slowest),
+            "ms",
+            Some("5"),
+        );
     }
     many(&engine, context, printer).await
 }

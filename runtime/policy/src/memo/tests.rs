@@ -181,7 +181,7 @@ impl Guest {
             let value = world.find(&read).unwrap();
             trace.note(&read, &value);
             state = self.random.hash_one((state, &value));
-            if state % 5 == 0 {
+            if state.is_multiple_of(5) {
                 break;
             }
         }

@@ -12,19 +12,19 @@ const NONE: f64 = 0.05;
 pub(super) struct Level(f64);
 
 impl Level {
-    /// `asked` instances were asked for in the time that passed since this was last called.
-    pub(super) fn follow(&mut self, asked: u32, passed: Duration) {
+    /// `asked` instances were asked for in the time that passed since this was last called. Returns how many should wait.
+    pub(super) fn follow(&mut self, asked: u32, passed: Duration) -> u32 {
         let decayed = self.0 * (-passed.as_secs_f64() / HALF_LIFE.as_secs_f64()).exp2();
-        // A quarter on top, since what comes in a millisecond varies.
+        // A quarter and one on top, since what comes before a stock is filled again varies.
         let wanted = if asked == 0 { 0.0 } else { f64::from(asked) * 1.25 + 1.0 };
         self.0 = decayed.max(wanted);
         if self.0 < NONE {
             self.0 = 0.0;
         }
+        self.target()
     }
 
-    /// How many instances should wait.
-    pub(super) fn target(&self) -> u32 {
+    fn target(&self) -> u32 {
         // A level is finite and not negative, and its bound is far below `u32::MAX` times two.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let target = self.0.ceil() as u32;

@@ -17,9 +17,9 @@ use crate::plugin::Hooks;
 use crate::services::Services;
 use crate::state::CallState;
 
-/// An instance that yields more often than this while it is made is no use to a stock. Making one takes microseconds,
-/// and it yields once a millisecond.
-const MOST_YIELDS: u32 = 100;
+/// An instance that yields more often than this while it is made is no use to a stock: it yields once a millisecond, and
+/// most take microseconds.
+const MOST_YIELDS: u32 = 3;
 
 /// Everything that instances of a plugin have in common.
 #[derive(Clone)]
@@ -46,7 +46,7 @@ impl Recipe {
         Ok(Fresh { store, hook })
     }
 
-    /// The same on a thread that has nothing else to do. None: it cannot be had now.
+    /// The same without waiting. None: it cannot be had now.
     pub(super) fn make_now(&self, phase: Phase) -> Option<Fresh> {
         let mut making = pin!(self.make(phase));
         let mut context = Context::from_waker(Waker::noop());

@@ -30,9 +30,11 @@ async fn the_second_request_that_reads_alike_is_known() {
 #[tokio::test]
 async fn only_what_imports_nothing_but_pure_interfaces_is_remembered() {
     let limits = limits(1 << 20);
-    for (name, config, pure) in
-        [("memo-rule", "!", true), ("jwt-access", r#"{"rules":[{"scopes":["infer"]}]}"#, true), ("hostile", "ok", false)]
-    {
+    for (name, config, pure) in [
+        ("memo-rule", "!", true),
+        ("jwt-access", r#"{"rules":[{"scopes":["infer"]}]}"#, true),
+        ("hostile", "ok", false),
+    ] {
         let plugin = load(name, config, limits.clone());
         assert_eq!(plugin.is_pure(), pure, "{name}");
         for _ in 0..3 {

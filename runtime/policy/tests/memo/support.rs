@@ -15,7 +15,7 @@ use forebay_policy::{
 use serde_json::Value;
 
 pub(crate) static ENGINE: LazyLock<Engine> =
-    LazyLock::new(|| Engine::new(&EngineLimits { instances: 64, ..EngineLimits::default() }).expect("an engine"));
+    LazyLock::new(|| Engine::new(&EngineLimits::default()).expect("an engine"));
 
 /// Limits that a busy machine does not reach.
 pub(crate) fn limits(memo_bytes: usize) -> CallLimits {

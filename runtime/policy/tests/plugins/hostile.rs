@@ -1,15 +1,223 @@
 //! Every attack ends in its own failure, in bounded time, and a good plugin goes on.
+//!
+//! `every_limit_has_a_guest_that_hits_it` is the list: run it with `--nocapture` to read it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use forebay_policy::{CallLimits, Failure, Outcome};
+use forebay_policy::{CallLimits, Failure, LoadError, Outcome, Phase, Plugin};
 
-use super::support::{ENGINE, Notes, Response, Slow, access, acme, ask, hostile, spec};
+use super::calls::{Ended, call};
+use super::forged;
+use super::stores::greedy;
+use super::support::{ENGINE, Notes, Response, Slow, access, acme, ask, hostile, of_acme, spec};
 
 /// Generous, since tests share their cores; the deadlines under test are of milliseconds.
 const BOUND: Duration = Duration::from_secs(10);
+
+/// What every hostile act comes to, wherever it is performed.
+const EVERYWHERE: [(&str, &str); 24] = [
+    ("loop", "deadline"),
+    ("trap", "trap"),
+    ("memory", "memory"),
+    ("pages", "memory"),
+    ("recursion", "trap"),
+    ("host-call-flood", "host-calls"),
+    ("host-byte-flood", "host-calls"),
+    ("giant-host-call", "bad-verdict"),
+    ("handle-flood", "bad-verdict"),
+    ("giant-answer", "bad-verdict"),
+    ("long-answer", "bad-verdict"),
+    ("many-headers", "bad-verdict"),
+    ("heavy-headers", "bad-verdict"),
+    ("bad-status", "bad-verdict"),
+    ("bad-header", "bad-verdict"),
+    ("own-header", "bad-verdict"),
+    ("bad-problem", "bad-verdict"),
+    ("control-detail", "bad-verdict"),
+    ("bad-edit", "bad-verdict"),
+    ("edit-flood", "bad-verdict"),
+    ("heavy-edits", "bad-verdict"),
+    ("edit-then-trap", "trap or bad-verdict"),
+    ("edit-elsewhere", "bad-verdict"),
+    ("log-flood", "continue"),
+];
+
+/// What can be done with a body alone.
+const WITH_BODIES: [(&str, &str); 2] = [("giant-part", "bad-verdict"), ("read-flood", "host-calls")];
+
+/// What a stream without end can do, and after how many parts it must have ended at the latest.
+const WITH_STREAMS: [(&str, &str, usize); 4] = [
+    ("hold-for-ever", "memory", 16 * 1024 * 1024 / super::calls::PART_BYTES),
+    ("loop-at-third", "deadline", 3),
+    ("trap-at-third", "trap", 3),
+    // The honest one: as long as a stream may be, it costs no more at its end than at its beginning.
+    ("count", "continue", STREAM_PARTS),
+];
+
+/// Parts of a stream that has no end.
+const STREAM_PARTS: usize = 2_000;
+
+/// What the forged components come to; all others of them end in a trap.
+const FORGED: [(&str, &str); 7] = [
+    ("grows its table", "memory"),
+    ("grows its table at once", "memory"),
+    ("detail is no UTF-8", "bad-verdict"),
+    ("detail is not there", "bad-verdict"),
+    ("headers without end", "bad-verdict"),
+    ("a verdict of no kind", "bad-verdict"),
+    ("a verdict beyond memory", "bad-verdict"),
+];
+
+/// What asking for too much comes to.
+const GREEDY: [(&str, &str); 10] = [
+    ("no-time", "bad-verdict"),
+    ("long-time", "bad-verdict"),
+    ("no-window", "bad-verdict"),
+    ("long-window", "bad-verdict"),
+    ("many-random-bytes", "bad-verdict"),
+    ("random-flood", "host-calls"),
+    ("clock-flood", "host-calls"),
+    ("counter-flood", "host-calls"),
+    ("store-flood", "host-calls"),
+    ("metric-flood", "host-calls"),
+];
+
+/// What a plugin may not do while it is configured, and how its load ends then.
+const CONFIGURING: [(&str, &str, &str); 10] = [
+    ("hostile", "loop-in-configure", "deadline"),
+    ("hostile", "trap-in-configure", "trap"),
+    ("hostile", "memory-in-configure", "memory"),
+    ("hostile", "recursion-in-configure", "trap"),
+    ("hostile", "call-in-configure", "trap"),
+    ("greedy", "clock-in-configure", "trap"),
+    ("greedy", "random-in-configure", "trap"),
+    ("greedy", "counters-in-configure", "trap"),
+    ("greedy", "store-in-configure", "trap"),
+    ("greedy", "note-in-configure", "trap"),
+];
+
+/// The list of hostile guests: what stopped each, in which phase, after how long.
+#[derive(Default)]
+struct Suite {
+    rows: Vec<String>,
+    wrong: Vec<String>,
+}
+
+impl Suite {
+    fn note(&mut self, guest: &str, phase: &str, expected: &str, ended: &Ended, after: &str) {
+        let stopped = match ended {
+            Ok(Outcome::Continue(())) => "continue",
+            Ok(Outcome::Answer(_)) => "answer",
+            Err(failure) => failure.reason(),
+        };
+        let why = match ended {
+            Err(Failure::Trap(why) | Failure::BadVerdict(why)) => {
+                format!(": {}", why.lines().next().unwrap_or_default())
+            }
+            _ => String::new(),
+        };
+        self.rows.push(format!("| {guest} | {phase} | {stopped}{} | {after} |", cut(&why)));
+        if !expected.split(" or ").any(|expected| expected == stopped) {
+            self.wrong.push(format!("{guest} in {phase}: {ended:?}, expected {expected}"));
+        }
+    }
+
+    async fn run(&mut self, guest: &str, plugin: &Plugin, phase: Phase, expected: &str) {
+        let started = Instant::now();
+        let (ended, _) = call(plugin, phase, 1).await;
+        let took = started.elapsed();
+        assert!(took < BOUND, "{guest} in {phase} took {took:?}");
+        self.note(guest, phase.hook(), expected, &ended, &format!("{:.1} ms", took.as_secs_f64() * 1e3));
+        assert!(matches!(ask(&access()).await, Ok(Outcome::Continue(_))), "the good plugin suffered from {guest}");
+    }
+
+    #[allow(clippy::print_stdout)]
+    fn tell(self) {
+        println!("| guest | phase | stopped by | after |\n| --- | --- | --- | --- |\n{}", self.rows.join("\n"));
+        assert!(self.wrong.is_empty(), "{}", self.wrong.join("\n"));
+    }
+}
+
+fn cut(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(80)).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn every_limit_has_a_guest_that_hits_it_in_every_phase() {
+    let mut suite = Suite::default();
+    for (act, expected) in EVERYWHERE {
+        let plugin = hostile(&format!("{act}-everywhere"));
+        for phase in Phase::ALL {
+            // There it is its right.
+            if act != "edit-elsewhere" || phase != Phase::Request {
+                suite.run(act, &plugin, phase, expected).await;
+            }
+        }
+    }
+    for (act, expected) in WITH_BODIES {
+        let plugin = hostile(&format!("{act}-everywhere"));
+        for phase in [Phase::RequestBody, Phase::RequestChunk, Phase::ResponseBody, Phase::ResponseChunk] {
+            suite.run(act, &plugin, phase, expected).await;
+        }
+    }
+    for (act, expected, most) in WITH_STREAMS {
+        let deadline = if act == "loop-at-third" { CallLimits::default().deadline } else { Duration::from_secs(5) };
+        let mut spec = spec("hostile", &format!("{act}-everywhere"));
+        spec.limits.deadline = deadline;
+        let plugin = ENGINE.load(spec).unwrap();
+        for phase in [Phase::RequestChunk, Phase::ResponseChunk] {
+            let (ended, parts) = call(&plugin, phase, STREAM_PARTS).await;
+            suite.note(act, phase.hook(), expected, &ended, &format!("{parts} parts"));
+            assert!(parts <= most, "{act} in {phase} went on for {parts} parts");
+        }
+    }
+    suite.tell();
+}
+
+#[tokio::test]
+async fn components_that_no_compiler_made_end_in_every_phase() {
+    let mut suite = Suite::default();
+    for (name, act) in forged::ACTS {
+        let expected = FORGED.iter().find(|(forged, _)| *forged == name).map_or("trap", |(_, expected)| expected);
+        for phase in Phase::ALL {
+            suite.run(name, &forged::plugin(phase, act), phase, expected).await;
+        }
+    }
+    for phase in [Phase::RequestChunk, Phase::ResponseChunk] {
+        let (ended, parts) = call(&forged::late(phase), phase, STREAM_PARTS).await;
+        suite.note("uses the handle of an earlier part", phase.hook(), "trap", &ended, &format!("{parts} parts"));
+    }
+    suite.tell();
+}
+
+#[tokio::test]
+async fn asking_the_host_for_too_much_ends_at_a_limit() {
+    let mut suite = Suite::default();
+    for (act, expected) in GREEDY {
+        suite.run(act, &greedy(act).unwrap(), Phase::Request, expected).await;
+    }
+    for (guest, act, expected) in CONFIGURING {
+        let started = Instant::now();
+        let loaded = if guest == "greedy" {
+            greedy(act)
+        } else {
+            let mut spec = spec(guest, act);
+            if expected == "deadline" {
+                spec.limits.configure_deadline = Duration::from_millis(20);
+            }
+            ENGINE.load(spec)
+        };
+        let ended = match loaded {
+            Err(LoadError::Configure(failure)) => Err(failure),
+            other => panic!("{act}: {other:?}"),
+        };
+        let after = format!("{:.0} ms with compiling", started.elapsed().as_secs_f64() * 1e3);
+        suite.note(act, "configure", expected, &ended, &after);
+    }
+    suite.tell();
+}
 
 async fn fails_as(behaviour: &str) -> Failure {
     let plugin = hostile(behaviour);

@@ -6,7 +6,7 @@ use forebay_policy::{Engine, EngineLimits, Failure, Outcome, Plugin};
 
 use super::support::{ask, spec};
 
-/// Far longer than the maker takes on a busy machine.
+/// Far longer than it takes on a busy machine.
 const BOUND: Duration = Duration::from_secs(30);
 
 fn engine(instances: u32) -> Engine {
@@ -26,7 +26,7 @@ async fn call_until_some_wait(plugin: &Plugin) {
     while plugin.waiting() == 0 {
         assert!(matches!(ask(plugin).await, Ok(Outcome::Continue(_))));
         assert!(started.elapsed() < BOUND, "nothing was made ahead");
-        std::thread::yield_now();
+        tokio::task::yield_now().await;
     }
 }
 
@@ -46,6 +46,7 @@ async fn no_instance_is_used_twice() {
     // Answers 403 when its memory has seen another call.
     for _ in 0..1_000 {
         assert!(matches!(ask(&plugin).await, Ok(Outcome::Continue(_))));
+        tokio::task::yield_now().await;
     }
 }
 
@@ -93,7 +94,7 @@ async fn what_waits_makes_room_for_calls() {
 }
 
 #[tokio::test]
-async fn the_maker_goes_with_its_engine() {
+async fn stocks_go_with_their_engine() {
     let engine = engine(64);
     let plugin = load(&engine, "ok");
     call_until_some_wait(&plugin).await;

@@ -50,7 +50,7 @@ pub(crate) fn load(name: &str, config: &str) -> Plugin {
 /// The hostile plugin, told what to do. Unless the deadline is what it is to run into, it gets one that a busy
 /// machine does not reach.
 pub(crate) fn hostile(behaviour: &str) -> Plugin {
-    let deadline = if behaviour == "loop" { CallLimits::default().deadline } else { Duration::from_secs(5) };
+    let deadline = if behaviour.starts_with("loop") { CallLimits::default().deadline } else { Duration::from_secs(5) };
     load_within("hostile", behaviour, deadline)
 }
 

@@ -17,10 +17,7 @@ async fn a_function_answers_in_both_versions() {
 
 #[tokio::test]
 async fn bodies_stream_both_ways() {
-    assert_eq!(
-        ask(&SERVICE, "stream").await.unwrap().whole(),
-        "piece 0\npiece 1\npiece 2\npiece 3\npiece 4\n"
-    );
+    assert_eq!(ask(&SERVICE, "stream").await.unwrap().whole(), "piece 0\npiece 1\npiece 2\npiece 3\npiece 4\n");
     for function in [&SERVICE, &INCOMING] {
         let (sender, body) = Body::channel(1);
         let sent = "0123456789".repeat(10_000);
@@ -35,6 +32,13 @@ async fn bodies_stream_both_ways() {
         assert_eq!(answered.whole(), sent);
         writing.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_long_stream_of_little_work_is_not_too_much_computing() {
+    let spare = load("wasi-service", |spec| spec.limits.deadline = std::time::Duration::from_millis(50)).unwrap();
+    let pieces = ask(&spare, "long-stream").await.unwrap().whole();
+    assert_eq!(pieces.lines().count(), 200);
 }
 
 #[tokio::test]

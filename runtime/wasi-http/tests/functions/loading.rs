@@ -9,10 +9,7 @@ use crate::support::{MIDDLEWARE, SERVICE, load, wasm};
 #[test]
 fn imports_must_be_inside_the_grants() {
     let refused = load("wasi-service", |spec| spec.grants = BTreeSet::from([Grant::Random])).unwrap_err();
-    assert_eq!(
-        refused.to_string(),
-        "the component uses [wasi-http, clocks, random, stdio] but is granted [random]"
-    );
+    assert_eq!(refused.to_string(), "the component uses [wasi-http, clocks, random, stdio] but is granted [random]");
     assert!(load("wasi-middleware", |spec| spec.grants = BTreeSet::new()).is_ok());
 }
 

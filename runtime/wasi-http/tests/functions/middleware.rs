@@ -1,8 +1,9 @@
 //! Middleware: a component in front of whatever the caller puts behind it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use forebay_http::Body;
+use parking_lot::Mutex;
 
 use crate::support::{BreaksOff, Listens, MIDDLEWARE, Refuses, Repeats, call, call_before, load, request};
 
@@ -14,7 +15,10 @@ fn asking(behaviour: &str) -> http::Request<Body> {
 async fn heads_are_changed_both_ways_and_bodies_pass() {
     let next = Repeats::default();
     let got = call_before(&MIDDLEWARE, asking("edit"), Some(Arc::new(next.clone()))).await.unwrap();
-    assert_eq!((&got.headers["x-from-middleware"], &got.headers["x-upstream"]), (&"out".parse().unwrap(), &"repeats".parse().unwrap()));
+    assert_eq!(
+        (&got.headers["x-from-middleware"], &got.headers["x-upstream"]),
+        (&"out".parse().unwrap(), &"repeats".parse().unwrap())
+    );
     assert_eq!(got.whole(), "question");
     let seen = next.seen();
     assert_eq!((seen.len(), &seen[0].headers["x-from-middleware"]), (1, &"in".parse().unwrap()));
@@ -66,11 +70,7 @@ async fn a_request_whose_writer_dies_does_not_look_complete() {
     let next = Arc::new(Listens(Mutex::new(Some(ended))));
     let failed = call_before(&MIDDLEWARE, asking("trap-while-next"), Some(next)).await.unwrap_err();
     assert_eq!(failed.reason(), "trap");
-    match how.await {
-        Ok(read) => assert!(read.is_err(), "{read:?}"),
-        // It trapped before the request was on its way.
-        Err(_) => {}
-    }
+    assert!(how.await.unwrap().is_err());
 }
 
 #[tokio::test]

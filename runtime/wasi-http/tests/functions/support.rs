@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use forebay_http::{Body, BodyError};
@@ -12,6 +12,7 @@ use forebay_wasi_http::{
 };
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt as _;
+use parking_lot::Mutex;
 
 /// Compiling takes long enough that the tests share one engine and its functions where they can.
 pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(|| Engine::new(&EngineLimits::default()).unwrap());
@@ -36,7 +37,13 @@ pub(crate) fn spec(name: &str) -> FunctionSpec {
         origins: Vec::new(),
         outbound: None,
         env: BTreeMap::new(),
-        limits: CallLimits { body_bytes: 256 * 1024, instances: Some(64), ..CallLimits::default() },
+        // More time than by default: what is tested is seldom the time, and the machine may be busy.
+        limits: CallLimits {
+            deadline: Duration::from_secs(1),
+            body_bytes: 256 * 1024,
+            instances: Some(64),
+            ..CallLimits::default()
+        },
         on_cut: None,
     }
 }
@@ -99,7 +106,7 @@ pub(crate) struct Seen {
 
 impl Repeats {
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut *self.0.lock())
     }
 }
 
@@ -110,7 +117,7 @@ impl Upstream for Repeats {
             let (head, body) = request.into_parts();
             let body = body.collect().await.map(|whole| whole.to_bytes().to_vec());
             let answer = body.clone();
-            seen.lock().unwrap().push(Seen { uri: head.uri.to_string(), headers: head.headers, body });
+            seen.lock().push(Seen { uri: head.uri.to_string(), headers: head.headers, body });
             let answer = answer.map_err(|_| UpstreamError::Unreachable)?;
             Ok(Response::builder().header("x-upstream", "repeats").body(Body::full(answer)).unwrap())
         })
@@ -144,7 +151,7 @@ pub(crate) struct Listens(pub(crate) Mutex<Option<tokio::sync::oneshot::Sender<R
 
 impl Upstream for Listens {
     fn send(&self, request: Request<Body>) -> Exchange {
-        let ended = self.0.lock().unwrap().take();
+        let ended = self.0.lock().take();
         // On a task of its own, as a connection would be: it outlives whoever asked.
         tokio::spawn(async move {
             let read = request.into_body().collect().await.map(|whole| whole.to_bytes().len());

@@ -44,6 +44,7 @@ mod component {
                 "short" => Ok(response(fields(&[("content-length", "10")]), Some(said("abc")))),
                 "echo" => Ok(echo(request)),
                 "stream" => Ok(response(Fields::new(), Some(counted(5)))),
+                "long-stream" => Ok(response(Fields::new(), Some(counted(200)))),
                 "loop-after-head" => Ok(response(Fields::new(), Some(begun_then(Then::Loop)))),
                 "trap-after-head" => Ok(response(Fields::new(), Some(begun_then(Then::Trap)))),
                 "hang-after-head" => Ok(response(Fields::new(), Some(begun_then(Then::Hang)))),

@@ -107,7 +107,8 @@ mod component {
     fn text<T: ToString, E: std::fmt::Debug>(result: Result<T, E>) -> String {
         match result {
             Ok(value) => value.to_string(),
-            Err(error) => format!("{error:?}").rsplit("::").next().unwrap_or_default().to_owned(),
+            // `Error { code: 0, name: "full", message: ".." }`
+            Err(error) => format!("{error:?}").split('"').nth(1).unwrap_or("unnamed").to_owned(),
         }
     }
 

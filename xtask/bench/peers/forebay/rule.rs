@@ -54,7 +54,7 @@ pub(super) fn looping(arena: &Arena, rests: bool) -> String {
 [[plugins]]
 name = "looping"
 component = "{component}"
-grants = ["http", "identity", "sealing", "log"]
+grants = ["http", "identity", "body", "sealing", "log", "clock", "random", "counters", "key-value", "metrics", "notes"]
 deadline_ms = {DEADLINE_MS}
 quarantine_after = {after}
 config = {{ behaviour = "loop" }}

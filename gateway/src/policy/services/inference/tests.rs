@@ -67,6 +67,10 @@ fn tensors_are_checked_on_the_way_in_and_bounded_on_the_way_out() {
 fn config() -> Config {
     let text = r#"
         listen = { address = "127.0.0.1:0", development_ca = "." }
+        [[regions]]
+        name = "eu-west"
+        url = "https://eu.example.com"
+        jurisdiction = "eu"
         [[routes]]
         name = "infer"
         path = "/v2/"
