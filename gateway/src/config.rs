@@ -4,26 +4,26 @@
 //! no zero limit and no unreadable combination; every mistake of a file is reported at once with its key path.
 //!
 //! Reload: everything may change on SIGHUP except addresses, the listener's limits, `cache.memory_bytes`,
-//! `limits.requests`, `limits.buffered_bytes`, `tokens.revocations`, `tokens.proofs`, `policy.instances`, `policy.function_instances`, `policy.tenants`, `policy.state_dir`, `policy.artefact_bytes` and `telemetry`,
-//! which are read at start only.
+//! `limits.requests`, `limits.buffered_bytes`, `tokens.revocations`, `tokens.proofs`, the `policy` section but for its
+//! signers, and `telemetry`, which are read at start only.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use forebay_config::Mistakes;
-use forebay_policy::Capability;
-use forebay_wasi_http::{Grant, Origin};
 use http::{HeaderMap, Method};
-use jsonwebtoken::Algorithm;
-use semver::Version;
 use url::Url;
 
 mod check;
 pub mod file;
+mod identity;
+mod policy;
 
 pub use file::{Dpop as DpopMode, LogFormat};
+pub use identity::{Issuer, JwksSource, Proofs, Tokens};
+pub use policy::{Function, Outbound, Plugin, PolicyState, Quota, Shadow, Trust};
 
 /// A checked configuration.
 #[derive(Debug, Clone)]
@@ -162,158 +162,6 @@ pub struct Balance {
     pub(crate) retry_percent: u32,
     pub(crate) retry_burst: u32,
     pub(crate) latency_decay: Duration,
-}
-
-/// What the tokens of all issuers share.
-#[derive(Debug, Clone)]
-pub struct Tokens {
-    pub(crate) revocations_file: Option<PathBuf>,
-    /// Folder that keeps what was told (`policy.state_dir`).
-    pub(crate) state: Option<PathBuf>,
-    pub(crate) revocations: usize,
-    pub(crate) proofs: usize,
-}
-
-/// How the tokens of an issuer are proved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Proofs {
-    pub(crate) mode: DpopMode,
-    pub(crate) window_s: u64,
-    pub(crate) nonce: bool,
-}
-
-/// Who may sign tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Issuer {
-    pub(crate) issuer: String,
-    pub(crate) audiences: Vec<String>,
-    pub(crate) algorithms: Vec<Algorithm>,
-    pub(crate) jwks: JwksSource,
-    pub(crate) leeway: Duration,
-    pub(crate) tenant_claim: String,
-    pub(crate) tenant_prefix: String,
-    pub(crate) proofs: Proofs,
-}
-
-/// Where an issuer's public keys come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JwksSource {
-    /// A file, read at start and on reload.
-    File(PathBuf),
-    /// An HTTPS address.
-    Https {
-        /// The address.
-        url: Url,
-        /// PEM roots; absent: the public web's.
-        ca: Option<PathBuf>,
-        /// Time between two fetches.
-        refresh: Duration,
-        /// How long keys are believed after the last fetch that succeeded.
-        stale: Duration,
-    },
-}
-
-/// What a node keeps about plugins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PolicyState {
-    pub(crate) folder: PathBuf,
-    pub(crate) artefact_bytes: u64,
-}
-
-/// What a component must be, whatever it says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trust {
-    pub(crate) sha256: Option<[u8; 32]>,
-    pub(crate) version: Option<Version>,
-    pub(crate) signed_name: String,
-    pub(crate) allow_downgrade: bool,
-}
-
-/// A policy component and what it may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plugin {
-    pub(crate) name: String,
-    pub(crate) component: PathBuf,
-    pub(crate) trust: Trust,
-    pub(crate) grants: BTreeSet<Capability>,
-    pub(crate) keys: BTreeSet<String>,
-    /// Counters and token buckets.
-    pub(crate) counters: usize,
-    pub(crate) store: Quota,
-    pub(crate) outbound: Outbound,
-    /// Models that it may ask.
-    pub(crate) models: BTreeSet<String>,
-    /// Legal areas that it may ask them in; empty: no rule of its own.
-    pub(crate) jurisdictions: Vec<String>,
-    pub(crate) config: String,
-    pub(crate) deadline: Option<Duration>,
-    pub(crate) memory_bytes: Option<usize>,
-    pub(crate) memo_bytes: Option<usize>,
-    pub(crate) ready: Option<u32>,
-    pub(crate) instances: Option<u32>,
-    pub(crate) quarantine_after: Option<u32>,
-    pub(crate) shadow: Option<Shadow>,
-}
-
-impl Plugin {
-    /// What the configuration would say of the candidate in the plugin's place.
-    pub(crate) fn candidate(&self, shadow: &Shadow) -> Self {
-        Self {
-            component: shadow.component.clone(),
-            trust: shadow.trust.clone(),
-            config: shadow.config.clone(),
-            shadow: None,
-            ..self.clone()
-        }
-    }
-}
-
-/// A candidate for a plugin's place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shadow {
-    pub(crate) component: PathBuf,
-    pub(crate) trust: Trust,
-    pub(crate) config: String,
-    /// How many of a hundred calls are compared.
-    pub(crate) percent: u8,
-}
-
-/// What a plugin may keep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quota {
-    /// Entries.
-    pub(crate) entries: usize,
-    /// Bytes of keys and values.
-    pub(crate) bytes: usize,
-}
-
-/// Where a plugin may send requests, and how much they may take.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outbound {
-    /// Scheme, host and port of each.
-    pub(crate) origins: Vec<Url>,
-    /// For one request and its answer.
-    pub(crate) time: Duration,
-    pub(crate) answer_bytes: usize,
-    /// At once.
-    pub(crate) calls: usize,
-    /// PEM roots; absent: the public web's.
-    pub(crate) ca: Option<PathBuf>,
-}
-
-/// A component for `wasi:http` and what it may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Function {
-    pub(crate) name: String,
-    pub(crate) component: PathBuf,
-    pub(crate) grants: BTreeSet<Grant>,
-    pub(crate) origins: Vec<Origin>,
-    pub(crate) env: BTreeMap<String, String>,
-    pub(crate) deadline: Option<Duration>,
-    pub(crate) lifetime: Option<Duration>,
-    pub(crate) memory_bytes: Option<usize>,
-    pub(crate) body_bytes: Option<usize>,
-    pub(crate) instances: Option<u32>,
 }
 
 /// A regional node.

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use forebay::node::State;
 use forebay::{Config, Node, StartError};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -67,7 +69,7 @@ impl GatewayFile {
         let component = assets::plugin("hostile");
         self.plus(&format!(
             "[[plugins]]\nname = {behaviour:?}\ncomponent = {component:?}\nkeys = [\"region\"]\n\
-             grants = [\"http\", \"identity\", \"sealing\", \"log\"]\nconfig = {{ behaviour = {behaviour:?} }}"
+             grants = [\"http\", \"identity\", \"sealing\", \"log\", \"body\"]\nconfig = {{ behaviour = {behaviour:?} }}"
         ))
     }
 
@@ -190,8 +192,19 @@ client = "open"
     /// It does not start.
     pub async fn start(&self, place: &Place) -> Gateway {
         let node = self.bind(place).await.unwrap_or_else(|error| panic!("{error}"));
-        let (address, admin, drain) = (node.address(), node.admin_address(), node.drain());
-        Gateway { address, admin, drain, ca: place.ca_pem().to_path_buf(), serving: tokio::spawn(node.serve()) }
+        Gateway::of(node, place)
+    }
+
+    /// Starts it from a file in the place, which it reads again when it is told to reload.
+    ///
+    /// # Panics
+    /// It does not start.
+    pub async fn start_from_file(&self, place: &Place) -> (Gateway, Arc<State>) {
+        let path = place.write("forebay.toml", &self.text());
+        let config = Config::load(&path).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let node = Node::bind(&config, Some(&path)).await.unwrap_or_else(|error| panic!("{error}"));
+        let state = node.state();
+        (Gateway::of(node, place), state)
     }
 }
 
@@ -205,6 +218,16 @@ pub struct Gateway {
 }
 
 impl Gateway {
+    fn of(node: Node, place: &Place) -> Self {
+        let (address, admin, drain) = (node.address(), node.admin_address(), node.drain());
+        Self { address, admin, drain, ca: place.ca_pem().to_path_buf(), serving: tokio::spawn(node.serve()) }
+    }
+
+    /// Where operators connect.
+    pub fn admin_url(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
     /// Where clients connect.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -9,6 +9,7 @@ pub mod assets;
 pub mod client;
 pub mod fakes;
 pub mod gateway;
+pub mod hand;
 pub mod identity;
 pub mod place;
 pub mod process;

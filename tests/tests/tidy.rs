@@ -256,10 +256,12 @@ fn keys(source: &str) -> BTreeSet<&str> {
 fn the_examples_show_every_key() {
     for (source, example) in [
         ("gateway/src/config/file.rs", "gateway/example.toml"),
+        ("gateway/src/config/file/identity.rs", "gateway/example.toml"),
+        ("gateway/src/config/file/policy.rs", "gateway/example.toml"),
         ("runtime/region/src/file.rs", "runtime/region/example.toml"),
     ] {
         let keys = keys(&TREE[source]);
-        assert!(keys.len() > 20, "{source}: {keys:?}");
+        assert!(keys.len() > 10, "{source}: {keys:?}");
         let text = &TREE[example];
         let shown = |key: &&&str| {
             [format!("{key} = "), format!("[{key}]"), format!(".{key}]"), format!(".{key}.")]

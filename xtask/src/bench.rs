@@ -13,7 +13,7 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     assets::ensure_peers(workspace)?;
     let build = ["build", "--release", "--workspace", "--features", "xtask/bench"];
     // The example measures the plugin host alone.
-    let programs = ["--bin", "forebay", "--bin", "forebay-bench", "--example", "cost"];
+    let programs = ["--bin", "forebay", "--bin", "forebay-bench", "--example", "policy-cost"];
     command::run(command::cargo(workspace).args(build).args(programs))?;
     let mut bench = Command::new(workspace.built("release", "forebay-bench"));
     bench.current_dir(workspace.root()).args(args);

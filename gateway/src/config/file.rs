@@ -9,6 +9,12 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+mod identity;
+mod policy;
+
+pub use identity::{Dpop, Issuer, Tokens};
+pub use policy::{Function, Plugin, Policy, Shadow};
+
 /// The whole file.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -209,30 +215,6 @@ pub enum LogFormat {
     Pretty,
 }
 
-/// `[policy]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Policy {
-    /// Calls of plugins at once, over all of them; bounded by `vm.max_map_count`.
-    pub instances: u32,
-    /// Requests inside functions at once, over all of them; at most 1,000.
-    pub function_instances: u32,
-    /// Tenants that the accounts of plugins tell apart in metrics; further ones are counted together.
-    pub tenants: usize,
-    /// Folder of what this node keeps about plugins: compiled artefacts, versions served, its key. Absent: nothing is kept.
-    pub state_dir: Option<PathBuf>,
-    /// Bytes of compiled plugins kept in `state_dir`; 0: none are.
-    pub artefact_bytes: u64,
-    /// PEM files of the Ed25519 keys that plugins must be signed with, by one of them. Empty: plugins need no signature.
-    pub signers: Vec<PathBuf>,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self { instances: 1_000, function_instances: 256, tenants: 100, state_dir: None, artefact_bytes: 1024 * 1024 * 1024, signers: Vec::new() }
-    }
-}
-
 /// `[balance]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -276,71 +258,6 @@ impl Default for Balance {
     }
 }
 
-/// `[tokens]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Tokens {
-    /// Revocations, one JSON object in each line; read again on reload.
-    pub revocations_file: Option<PathBuf>,
-    /// Revocations that may be told through the admin API, beside the file's.
-    pub revocations: usize,
-    /// Proofs (DPoP) remembered at once; each counts once while it could come again.
-    pub proofs: usize,
-}
-
-impl Default for Tokens {
-    fn default() -> Self {
-        Self { revocations_file: None, revocations: 10_000, proofs: 262_144 }
-    }
-}
-
-/// `[[issuers]]`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Issuer {
-    /// Exact value of a token's `iss`.
-    pub issuer: String,
-    /// Accepted values of `aud`; one must match.
-    pub audiences: Vec<String>,
-    /// Accepted signature algorithms: ES256, RS256, PS256, EdDSA.
-    pub algorithms: Vec<String>,
-    /// JWKS in a file; read again on reload.
-    pub jwks_file: Option<PathBuf>,
-    /// JWKS behind an HTTPS address; fetched at start, on a timer, and once when a token names an unknown key.
-    pub jwks_url: Option<String>,
-    /// PEM roots for `jwks_url`. Absent: the public web's.
-    pub jwks_ca: Option<PathBuf>,
-    /// Time between two fetches of `jwks_url`.
-    pub jwks_refresh_ms: Option<u64>,
-    /// How long keys from `jwks_url` are believed after the last fetch that succeeded.
-    pub jwks_stale_ms: Option<u64>,
-    /// Proofs of possession (DPoP).
-    pub dpop: Dpop,
-    /// How old a proof may be.
-    pub dpop_window_s: Option<u64>,
-    /// Whether a proof must hold a nonce of this node.
-    pub dpop_nonce: bool,
-    /// Clock difference forgiven in `exp` and `nbf`.
-    pub leeway_s: Option<u64>,
-    /// JSON pointer to the tenant's name in the claims.
-    pub tenant_claim: Option<String>,
-    /// Put before the tenant's name; keeps the tenants of several issuers apart.
-    pub tenant_prefix: String,
-}
-
-/// Whether tokens may be bound to a key that each request proves (RFC 9449).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Dpop {
-    /// Bound tokens are refused.
-    Off,
-    /// Bound tokens need their proofs, others do not.
-    #[default]
-    Accepted,
-    /// Every token must be bound.
-    Required,
-}
-
 /// `[[keys]]`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -349,107 +266,6 @@ pub struct Key {
     pub name: String,
     /// File with 32 random bytes as base64url or hex text.
     pub file: PathBuf,
-}
-
-/// `[[plugins]]`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Plugin {
-    /// Name that routes use.
-    pub name: String,
-    /// The component.
-    pub component: PathBuf,
-    /// SHA-256 that the component must have, in hexadecimal.
-    pub sha256: Option<String>,
-    /// Version that the component must be signed as. Absent: any that does not go back.
-    pub version: Option<String>,
-    /// Name that the component must be signed as. Absent: `name`.
-    pub signed_name: Option<String>,
-    /// Whether the version may be lower than one that was served before.
-    pub allow_downgrade: bool,
-    /// Interfaces it may import functions of.
-    pub grants: Vec<String>,
-    /// Names of the keys it may seal, open, sign and verify with.
-    pub keys: Vec<String>,
-    /// Counters and token buckets that it may have. Grant `counters`.
-    pub counters: Option<usize>,
-    /// Values that it may keep. Grant `key-value`.
-    pub store_entries: Option<usize>,
-    /// Bytes of keys and values that it may keep. Grant `key-value`.
-    pub store_bytes: Option<usize>,
-    /// Origins that it may send requests to: `https://host:port`, or `http://` on loopback. Grant `outbound`.
-    pub origins: Vec<String>,
-    /// Time that one of its requests may take.
-    pub outbound_ms: Option<u64>,
-    /// Bytes of an answer to one of its requests.
-    pub outbound_bytes: Option<usize>,
-    /// Requests of it under way at once.
-    pub outbound_calls: Option<usize>,
-    /// PEM roots for its `origins`. Absent: the public web's.
-    pub outbound_ca: Option<PathBuf>,
-    /// Models that it may ask. Grant `inference`.
-    pub models: Vec<String>,
-    /// Legal areas that it may ask models in, beside what the route allows. Empty: where the route's requests may go;
-    /// on a route without inferences, where this node stands.
-    pub jurisdictions: Vec<String>,
-    /// Its own configuration, handed to `configure` as JSON.
-    pub config: Option<toml::Table>,
-    /// Computing time of one hook.
-    pub deadline_ms: Option<u64>,
-    /// Memory of one instance.
-    pub memory_bytes: Option<usize>,
-    /// Bytes of verdicts that are remembered, where it imports nothing but `http` and `identity`; 0: none are.
-    pub memo_bytes: Option<usize>,
-    /// Fresh instances that may wait for their call, for each hook; 0: each is made when it is needed.
-    pub ready: Option<u32>,
-    /// Calls of it at once; one more is refused. Absent: a quarter of `policy.instances`.
-    pub instances: Option<u32>,
-    /// Failures in a row after which it is not called for a while; 0: never.
-    pub quarantine_after: Option<u32>,
-    /// A candidate that runs beside it and decides nothing.
-    pub shadow: Option<Shadow>,
-}
-
-/// `shadow` of a plugin
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Shadow {
-    /// The candidate's component.
-    pub component: PathBuf,
-    /// As the plugin's.
-    pub sha256: Option<String>,
-    /// As the plugin's.
-    pub version: Option<String>,
-    /// Its own configuration. Absent: the plugin's.
-    pub config: Option<toml::Table>,
-    /// How many of a hundred calls are compared.
-    pub percent: Option<u8>,
-}
-
-/// `[[functions]]`
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Function {
-    /// Name that routes use.
-    pub name: String,
-    /// The component, for `wasi:http` 0.2 or 0.3.
-    pub component: PathBuf,
-    /// What of the world it may import functions of: wasi-http, clocks, random, stdio.
-    pub grants: Vec<String>,
-    /// Origins that it may send requests to: `https://host:port`, or `http://` on loopback. Grant `wasi-http`.
-    pub origins: Vec<String>,
-    /// Its environment variables.
-    pub env: BTreeMap<String, String>,
-    /// Computing time for one request, its streams included.
-    pub deadline_ms: Option<u64>,
-    /// Time that an instance may live, to the last byte of its answer and the work after it.
-    pub lifetime_ms: Option<u64>,
-    /// Memory of one instance.
-    pub memory_bytes: Option<usize>,
-    /// Requests inside it at once; one more is refused. Absent: a quarter of `policy.function_instances`.
-    pub instances: Option<u32>,
-    /// Bytes of each body that enters or leaves it.
-    pub body_bytes: Option<usize>,
 }
 
 /// `[[regions]]`

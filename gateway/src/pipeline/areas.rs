@@ -21,11 +21,17 @@ pub(super) fn narrowed<'t>(
     match target {
         Target::Inference(target) => Ok(Cow::Owned(Target::Inference(within(target, areas, pop)?))),
         // A function runs on this node; what it asks of others could be anywhere.
-        Target::Function(function) if !function.reaches_out && pop.is_some_and(|pop| areas.iter().any(|area| area == pop)) => {
+        Target::Function(function)
+            if !function.reaches_out && pop.is_some_and(|pop| areas.iter().any(|area| area == pop)) =>
+        {
             Ok(Cow::Borrowed(target))
         }
-        Target::Function(_) => Err(nowhere("a policy keeps this request in certain areas, and this route's function is in none")),
-        Target::Origin(_) => Err(nowhere("a policy keeps this request in certain areas, and this route's origin is in none")),
+        Target::Function(_) => {
+            Err(nowhere("a policy keeps this request in certain areas, and this route's function is in none"))
+        }
+        Target::Origin(_) => {
+            Err(nowhere("a policy keeps this request in certain areas, and this route's origin is in none"))
+        }
     }
 }
 

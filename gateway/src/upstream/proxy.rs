@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use forebay_http::{Body, BodyError, ProblemType, ResponseBody};
 use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderName, IF_RANGE,
-    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use http_body::Body as _;
@@ -24,14 +24,14 @@ use crate::telemetry::trace::TRACEPARENT;
 /// Time to open a connection to an origin.
 const CONNECT: Duration = Duration::from_secs(2);
 
-/// Fields of one connection (RFC 9110, section 7.6.1), beside those that `Connection` names.
-const HOP_BY_HOP: [HeaderName; 9] = [
+/// Fields of one connection (RFC 9110, section 7.6.1), beside those that `Connection` names. `Trailer` is none of them: the
+/// fields that it announces go on, and over HTTP/1.1 only those (section 6.6.2).
+const HOP_BY_HOP: [HeaderName; 8] = [
     CONNECTION,
     HeaderName::from_static("proxy-connection"),
     PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION,
     TE,
-    TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
     HeaderName::from_static("keep-alive"),

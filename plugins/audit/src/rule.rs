@@ -85,7 +85,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn append(config: &Config, request: &Request, event: Event) -> Result<String, Broken> {
-    let content = Content::of(request, identity::tenant(), event, clock::now_ms());
+    let content = Content::of(request, identity::tenant().as_deref(), event, clock::now_ms());
     let record: Record = chain::append(&content)?;
     let mac = keys::sign(&config.key, PURPOSE, record.hash.as_bytes()).map_err(|_| Broken)?;
     Ok(record.line(&hex(mac.get(..MAC_BYTES).unwrap_or(&mac))))

@@ -2,9 +2,7 @@
 
 pub mod rule;
 
-use forebay_plugin_sdk::{
-    Message, OnRequest, OnResponse, Plugin, Request, Response, Verdict, current_request, plugin,
-};
+use forebay_plugin_sdk::{Message, OnRequest, OnResponse, Plugin, Request, Response, Verdict, current_request, plugin};
 use rule::Config;
 
 struct Cors(Config);

@@ -66,7 +66,9 @@ impl Config {
             }
         }
         if config.credentials && config.patterns.contains(&Pattern::Any) {
-            return Err("origins: `*` must not be used with credentials: any site could then act for its visitors".into());
+            return Err(
+                "origins: `*` must not be used with credentials: any site could then act for its visitors".into()
+            );
         }
         if config.max_age_s > MAX_AGE_S {
             return Err(format!("max_age_s: must be at most {MAX_AGE_S}"));
@@ -83,7 +85,9 @@ impl Config {
         match (preflight, allowed) {
             (true, true) => self.preflight(&origin),
             (true, false) => Verdict::forbid("this origin may not ask here").header("vary", PREFLIGHT_VARY),
-            (false, false) if self.refuse_others => Verdict::forbid("this origin may not ask here").header("vary", "Origin"),
+            (false, false) if self.refuse_others => {
+                Verdict::forbid("this origin may not ask here").header("vary", "Origin")
+            }
             _ => Verdict::Continue,
         }
     }
@@ -91,7 +95,8 @@ impl Config {
     /// Says who may read a response.
     pub fn on_response(&self, origin: Option<&str>, response: &Response) {
         // An upstream's own say would be a second one, of which browsers want exactly one.
-        for name in ["access-control-allow-origin", "access-control-allow-credentials", "access-control-expose-headers"] {
+        for name in ["access-control-allow-origin", "access-control-allow-credentials", "access-control-expose-headers"]
+        {
             response.remove_header(name);
         }
         if self.patterns.contains(&Pattern::Any) {

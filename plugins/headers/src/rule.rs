@@ -87,7 +87,13 @@ impl Config {
             return Err("response.require: is for requests only".to_owned());
         }
         let response = &config.response;
-        if response.set.keys().chain(response.default.keys()).chain(&response.remove).any(|name| name.eq_ignore_ascii_case("content-encoding")) {
+        if response
+            .set
+            .keys()
+            .chain(response.default.keys())
+            .chain(&response.remove)
+            .any(|name| name.eq_ignore_ascii_case("content-encoding"))
+        {
             return Err("response: `content-encoding` is not a plugin's to set or remove".to_owned());
         }
         Ok(config)

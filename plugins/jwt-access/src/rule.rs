@@ -22,7 +22,8 @@ pub fn decide(config: &Config, request: &Request) -> Verdict {
     let Some(rule) = config.rules.iter().find(|rule| rule.is_for(&route, model.as_deref())) else {
         return Verdict::forbid("no rule allows this route and model");
     };
-    if rule.tenants.as_ref().is_some_and(|tenants| !identity::tenant().is_some_and(|tenant| tenants.contains(&tenant))) {
+    if rule.tenants.as_ref().is_some_and(|tenants| !identity::tenant().is_some_and(|tenant| tenants.contains(&tenant)))
+    {
         return Verdict::forbid("this tenant may not use this route and model");
     }
     if rule.audiences.as_ref().is_some_and(|allowed| !Words::of(identity::claim("/aud")).any_of(allowed)) {
@@ -44,8 +45,7 @@ fn scopes() -> Words {
 
 fn unauthenticated(realm: &str, absence: Absence) -> Verdict {
     let invalid = |detail: &str| {
-        let challenge =
-            format!("Bearer realm=\"{realm}\", error=\"invalid_token\", error_description=\"{detail}\"");
+        let challenge = format!("Bearer realm=\"{realm}\", error=\"invalid_token\", error_description=\"{detail}\"");
         Verdict::answer(401, "invalid-token", detail).header("www-authenticate", &challenge)
     };
     match absence {

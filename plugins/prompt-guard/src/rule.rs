@@ -15,7 +15,10 @@ pub fn decide(config: &Config, part: &Part) -> Verdict {
         return Verdict::Continue;
     }
     if part.size() > config.max_bytes {
-        return refuse("too_large", Verdict::answer(413, "body-too-large", "the request's body is larger than allowed here"));
+        return refuse(
+            "too_large",
+            Verdict::answer(413, "body-too-large", "the request's body is larger than allowed here"),
+        );
     }
     if !part.media_type().is_some_and(|media| media == "application/json" || media.ends_with("+json")) {
         return match config.other {

@@ -25,11 +25,14 @@ pub fn on_request(config: &Config, request: &Request) -> Verdict {
     let mut tightest: Option<(&Limit, Taken)> = None;
     for limit in &limits {
         let bucket = partition::key(limit, request, &route, model.as_deref());
-        let taken = match (counters::take(&bucket, limit.tokens, limit.capacity, limit.per_minute), config.on_unavailable) {
-            (Ok(taken), _) => taken,
-            (Err(_), Unavailable::Allow) => continue,
-            (Err(_), Unavailable::Refuse) => return Verdict::cannot_decide("the rate of this request cannot be counted now"),
-        };
+        let taken =
+            match (counters::take(&bucket, limit.tokens, limit.capacity, limit.per_minute), config.on_unavailable) {
+                (Ok(taken), _) => taken,
+                (Err(_), Unavailable::Allow) => continue,
+                (Err(_), Unavailable::Refuse) => {
+                    return Verdict::cannot_decide("the rate of this request cannot be counted now");
+                }
+            };
         if !taken.granted {
             return refuse(config, &limits, limit, &taken);
         }

@@ -2,7 +2,6 @@
 
 pub mod rule;
 
-use forebay_plugin_sdk::body::Side;
 use forebay_plugin_sdk::{
     Message, OnRequestChunk, OnResponse, OnResponseChunk, Part, Plugin, Response, Verdict, metrics, plugin,
 };
@@ -42,16 +41,17 @@ impl OnRequestChunk for Redact {
         }
         match self.part(part) {
             Ok(()) => Verdict::Continue,
-            Err(Unreadable) => {
-                Verdict::answer(415, "unsupported-encoding", "this route takes JSON and text only: personal data is taken out")
-            }
+            Err(Unreadable) => Verdict::answer(
+                415,
+                "unsupported-encoding",
+                "this route takes JSON and text only: personal data is taken out",
+            ),
         }
     }
 }
 
 impl OnResponseChunk for Redact {
     fn on_response_chunk(&mut self, part: &Part) -> Verdict {
-        debug_assert_eq!(part.side(), Side::Response);
         if !self.config.responses {
             return Verdict::Continue;
         }
@@ -66,7 +66,8 @@ impl OnResponse for Redact {
     /// Refuses early what would have to be cut later.
     fn on_response(&self, response: &Response, _: Option<&Message>) -> Verdict {
         let announced = response.text("content-type");
-        let media = announced.as_deref().map(|text| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+        let media =
+            announced.as_deref().map(|text| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
         let readable = media.is_none() || self.config.takes(media.as_deref());
         if self.config.responses && !readable { unreadable_answer() } else { Verdict::Continue }
     }

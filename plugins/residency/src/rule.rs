@@ -78,7 +78,9 @@ impl Source {
             return Err(format!("{at}.areas: an area must not be empty"));
         }
         match &self.absent {
-            Absent::As(value) if !self.areas.contains_key(value) => Err(format!("{at}.absent: is not one of the areas' keys")),
+            Absent::As(value) if !self.areas.contains_key(value) => {
+                Err(format!("{at}.absent: is not one of the areas' keys"))
+            }
             _ => Ok(()),
         }
     }

@@ -119,7 +119,9 @@ mod tests {
 
     #[test]
     fn mistakes_are_told_by_key() {
-        for (text, key) in [(r#"{"rules":[1,"x"]}"#, "rules[1]"), (r#"{"rule":[]}"#, "rule"), (r#"{"rules":[]} x"#, "trailing")] {
+        for (text, key) in
+            [(r#"{"rules":[1,"x"]}"#, "rules[1]"), (r#"{"rule":[]}"#, "rule"), (r#"{"rules":[]} x"#, "trailing")]
+        {
             let error = parse::<Sample>(text).unwrap_err();
             assert!(error.contains(key), "{error}");
         }

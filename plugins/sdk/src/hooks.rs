@@ -71,11 +71,18 @@ pub trait OnTrailers {
 #[cfg(target_family = "wasm")]
 pub type Slot<T> = std::thread::LocalKey<std::cell::RefCell<Option<T>>>;
 
+/// What calls may allocate before memory must grow.
+#[cfg(target_family = "wasm")]
+const HEADROOM_BYTES: usize = 96 * 1024;
+
 /// Configures the plugin in its slot.
 #[cfg(target_family = "wasm")]
 pub fn configure<T: Plugin>(slot: &'static Slot<T>, config: &str) -> Result<(), String> {
     let plugin = T::configure(config)?;
     slot.set(Some(plugin));
+    // Memory that grows in a call costs a system call, and on several threads an interrupt of the others. What
+    // is grown now is in the snapshot, and the allocator gives it out again in every call.
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(HEADROOM_BYTES)));
     Ok(())
 }
 

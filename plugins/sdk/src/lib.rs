@@ -58,7 +58,9 @@ pub use hooks::{
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 pub use hooks::{Slot, configure, run};
-pub use host::{body, clock, counters, identity, inference, key_value, keys, log, metrics, notes, outbound, random, sealing};
+pub use host::{
+    body, clock, counters, identity, inference, key_value, keys, log, metrics, notes, outbound, random, sealing,
+};
 #[doc(no_inline)]
 pub use host::{body::Part, sealing::Message};
 pub use verdict::{Answer, Header, Verdict};

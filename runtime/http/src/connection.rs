@@ -19,6 +19,7 @@ pub(crate) mod info;
 mod outgoing;
 mod service;
 mod strict;
+pub(crate) mod upgrade;
 mod waits;
 mod watched_io;
 
@@ -41,6 +42,7 @@ use crate::tls::TlsHandle;
 use activity::Activity;
 use driver::Ending;
 use info::{ConnectionInfo, TlsInfo};
+use upgrade::Slot;
 use watched_io::WatchedIo;
 
 /// hyper's smallest HTTP/1 buffer.
@@ -128,11 +130,16 @@ where
 {
     let activity = Arc::new(Activity::new());
     let io = TokioIo::new(WatchedIo::new(stream, Arc::clone(&activity)));
-    let service = service::Service::new(Arc::clone(shared), Arc::new(info), Arc::clone(&activity));
+    let slot = Slot::default();
+    let service = service::Service::new(Arc::clone(shared), Arc::new(info), Arc::clone(&activity), slot.clone());
     let builder = builder(&shared.limits, &protocol);
-    let connection = builder.serve_connection(io, hyper::service::service_fn(move |request| service.call(request)));
+    let service = hyper::service::service_fn(move |request| service.call(request));
+    let connection = builder.serve_connection_with_upgrades(io, service);
     let ending = driver::drive(connection, &activity, &shared.limits, &shared.shutdown, &shared.cut).await;
     account(&shared.stats, &ending);
+    if matches!(ending, Ending::Closed(Ok(()))) && !slot.run(&shared.shutdown, &shared.cut).await {
+        count(&shared.stats.cut);
+    }
 }
 
 fn builder(limits: &Limits, protocol: &Protocol) -> auto::Builder<TokioExecutor> {

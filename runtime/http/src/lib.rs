@@ -25,6 +25,7 @@ pub mod tls;
 pub use body::{Body, BodyError, BodySender, Finish, collect_bounded};
 pub use connection::authority::authority;
 pub use connection::info::{ClientCertificate, ConnectionInfo, TlsInfo};
+pub use connection::upgrade::{Upgrade, Upgraded};
 pub use dev_ca::{DevCa, DevCaFiles};
 pub use error::HttpError;
 pub use limits::Limits;

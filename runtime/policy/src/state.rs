@@ -339,7 +339,7 @@ mod tests {
         let mut state = state(CallLimits { host_bytes: 10, ..CallLimits::default() });
         assert_eq!((state.charge(4), state.give("12345")), (Ok(()), Ok("12345")));
         assert_eq!((state.give("1"), state.give("2")), (Ok("1"), Err(Stop::HostCalls)));
-        assert_eq!(state.charge(0), Err(Stop::HostCalls));
+        assert_eq!(state.charge(1), Err(Stop::HostCalls));
     }
 
     #[test]

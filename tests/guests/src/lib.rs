@@ -173,6 +173,7 @@ mod component {
             "memory" => hoard(),
             "pages" => drop(black_box(core::arch::wasm32::memory_grow::<0>(MANY_PAGES))),
             "recursion" => drop(black_box(descend(black_box(1)))),
+            "wide-recursion" => drop(black_box(descend_wide(black_box(1)))),
             "giant-answer" => return answer(403, "forbidden", &"x".repeat(4 << 20), Vec::new()),
             "long-answer" => return answer(403, "forbidden", &"x".repeat(1025), Vec::new()),
             "many-headers" => return answer(403, "forbidden", "many", vec![header("x-a", "1"); 17]),
@@ -237,6 +238,13 @@ mod component {
     fn descend(depth: u64) -> u64 {
         let frame = black_box([depth; 16]);
         descend(black_box(depth.wrapping_add(1))).wrapping_add(frame.iter().sum())
+    }
+
+    /// Runs out of the stack that is in linear memory before it runs out of the engine's.
+    #[allow(unconditional_recursion, clippy::large_stack_arrays)]
+    fn descend_wide(depth: u64) -> u64 {
+        let frame = black_box([depth; 8192]);
+        descend_wide(black_box(depth.wrapping_add(1))).wrapping_add(frame.iter().sum())
     }
 
     fn header(name: &str, value: &str) -> Header {

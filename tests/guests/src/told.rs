@@ -1,13 +1,14 @@
 //! What a configuration tells the plugin to do, and where.
 
 /// Every act by name. `ok` does nothing wrong.
-const ACTS: [&str; 41] = [
+const ACTS: [&str; 42] = [
     "ok",
     "loop",
     "trap",
     "memory",
     "pages",
     "recursion",
+    "wide-recursion",
     "giant-answer",
     "long-answer",
     "many-headers",

@@ -61,7 +61,7 @@ fn a_function_answers_and_streams_through_tls() {
 #[test]
 fn a_function_that_fails_is_named_and_the_others_go_on() {
     run(async {
-        let (_place, gateway) = start(functions("body_bytes = 65536\nlifetime_ms = 2000")).await;
+        let (_place, gateway) = start(functions("body_bytes = 65536\nlifetime_ms = 1000")).await;
         let client = gateway.client();
         for (path, behaviour) in [
             ("/service/", "loop"),
@@ -88,7 +88,7 @@ fn a_function_that_fails_is_named_and_the_others_go_on() {
 #[test]
 fn a_stream_that_was_cut_does_not_look_complete() {
     run(async {
-        let (_place, gateway) = start(functions("body_bytes = 65536\nlifetime_ms = 2000")).await;
+        let (_place, gateway) = start(functions("body_bytes = 65536\nlifetime_ms = 1000")).await;
         for client in [gateway.client(), gateway.http1()] {
             for (path, behaviour) in [
                 ("/service/", "loop-after-head"),
@@ -111,12 +111,19 @@ fn a_stream_that_was_cut_does_not_look_complete() {
 #[test]
 fn the_requests_deadline_and_a_full_function_are_told_apart() {
     run(async {
-        let file = function(file("instances = 1"), "service", "request_ms = 300");
+        let file = function(file("instances = 1"), "service", "request_ms = 1000");
         let (_place, gateway) = start(file).await;
         let client = gateway.client();
-        let waiting = client.post("/service/").header("x-behaviour", "never").send();
+        // Each asks until the other is not inside, or is.
+        let waiting = async {
+            loop {
+                let answer = client.post("/service/").header("x-behaviour", "never").send().await;
+                if answer.status != 503 {
+                    return answer;
+                }
+            }
+        };
         let other = async {
-            // Answers once the first request is inside the function, and says then that there is no room.
             loop {
                 let answer = client.get("/service/").send().await;
                 if answer.status != 200 {

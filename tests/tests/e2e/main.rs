@@ -3,6 +3,7 @@
 
 mod access;
 mod bad_input;
+mod bodies;
 mod cache;
 mod capabilities;
 mod framing;
@@ -17,5 +18,7 @@ mod operators;
 mod passing;
 mod policy;
 mod regions;
+mod residency;
 mod sealing;
+mod shadow;
 mod tokens;

@@ -83,11 +83,11 @@ fn load(candidate: &Candidate, engine: &Engine) -> Result<Plugin, Failure> {
 }
 
 /// Limits under which a verdict comes about in one way alone.
-fn only(limits: CallLimits, memo: bool, ready: bool) -> CallLimits {
+fn only(limits: &CallLimits, memo: bool, ready: bool) -> CallLimits {
     CallLimits {
         memo_bytes: if memo { limits.memo_bytes } else { 0 },
         ready: if ready { limits.ready } else { 0 },
-        ..limits
+        ..limits.clone()
     }
 }
 

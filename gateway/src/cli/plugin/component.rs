@@ -211,8 +211,8 @@ impl Candidate {
     }
 
     /// The same with other limits.
-    pub(super) fn with_limits(&self, change: impl FnOnce(CallLimits) -> CallLimits) -> Self {
-        let spec = PluginSpec { limits: change(self.spec.limits.clone()), ..self.spec.clone() };
+    pub(super) fn with_limits(&self, change: impl FnOnce(&CallLimits) -> CallLimits) -> Self {
+        let spec = PluginSpec { limits: change(&self.spec.limits), ..self.spec.clone() };
         Self { file: self.file.clone(), grants: self.grants.clone(), bytes: self.bytes, spec }
     }
 }

@@ -80,9 +80,9 @@ impl Trial<'_> {
             let failed = ended.is_err();
             let verdict = verdict(phase, ended, started.elapsed());
             if self.json {
-                say_json(&verdict)?
+                say_json(&verdict)?;
             } else {
-                show(&verdict)
+                show(&verdict);
             }
             if failed || verdict.status.is_some() {
                 return Ok(!failed);

@@ -24,6 +24,10 @@ use crate::policy::{Chain, Policy};
 /// may go on for much longer.
 const PART: Duration = Duration::from_secs(10);
 
+/// How long what went before has to leave the node until a response is cut: HTTP/1.1 closes, and HTTP/2 resets, over what
+/// still waits to be sent.
+const LEAVING: Duration = Duration::from_millis(20);
+
 /// Why a plugin stopped a body, for whoever finds it cut.
 pub(crate) type Fault = Arc<Mutex<Option<Refusal>>>;
 
@@ -39,6 +43,8 @@ pub(super) struct Streaming {
     events: Option<Events>,
     ready: VecDeque<Frame<Bytes>>,
     ended: bool,
+    /// Set once a plugin stopped it: what its reader gets behind what is ready.
+    broken: Option<BodyError>,
     fault: Fault,
 }
 
@@ -61,7 +67,19 @@ impl Streaming {
         let events = content_type.as_deref().is_some_and(is_event_stream).then(Events::default);
         let ready = VecDeque::new();
         let fault = Fault::default();
-        Ok(Self { chain, side, content_type, source, context, instances, events, ready, ended: false, fault })
+        Ok(Self {
+            chain,
+            side,
+            content_type,
+            source,
+            context,
+            instances,
+            events,
+            ready,
+            ended: false,
+            broken: None,
+            fault,
+        })
     }
 
     /// The body that its reader gets, and where it finds out why it was cut.
@@ -79,6 +97,12 @@ impl Streaming {
             if let Some(frame) = self.ready.pop_front() {
                 return Some(Ok(frame));
             }
+            if let Some(error) = self.broken.take() {
+                if self.side == Side::Response {
+                    tokio::time::sleep(LEAVING).await;
+                }
+                return Some(Err(error));
+            }
             if self.ended {
                 return None;
             }
@@ -91,7 +115,7 @@ impl Streaming {
                 None => self.end().await,
             };
             if let Err(refusal) = taken {
-                return Some(self.cut(refusal));
+                self.cut(refusal);
             }
         }
     }
@@ -150,22 +174,15 @@ impl Streaming {
         Ok(())
     }
 
-    /// Ends the body where it is. A client of an event stream is told so in its own terms.
-    fn cut(&mut self, refusal: Refusal) -> Result<Frame<Bytes>, BodyError> {
+    /// Ends the body behind what was given back before. A client of an event stream is told so in its own terms.
+    fn cut(&mut self, refusal: Refusal) {
         self.ended = true;
-        self.ready.clear();
-        let error = BodyError::Broken(format!("stopped by policy: {}", refusal.reason()));
+        self.instances.clear();
+        self.broken = Some(BodyError::Broken(format!("stopped by policy: {}", refusal.reason())));
         if self.side == Side::Response && self.events.is_some() {
-            let event = Frame::data(error_event(&refusal));
-            // The source breaks next, so that the end is not a clean one.
-            self.source = Body::boxed(StreamBody::new(stream::iter([Err(error)])));
-            self.events = None;
-            self.instances.clear();
-            self.ended = false;
-            return Ok(event);
+            self.ready.push_back(Frame::data(error_event(&refusal)));
         }
         *self.fault.lock() = Some(refusal);
-        Err(error)
     }
 }
 

@@ -86,7 +86,9 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut config: Self = config::parse(text)?;
         let names = [("client_header", &config.client_header), ("tenant_header", &config.tenant_header)];
-        for (key, name) in names.into_iter().chain([("scopes_header", &config.scopes_header), ("header", &config.header)]) {
+        for (key, name) in
+            names.into_iter().chain([("scopes_header", &config.scopes_header), ("header", &config.header)])
+        {
             config::check_field_name(key, name)?;
         }
         if config.owner_fields().iter().any(|name| name.eq_ignore_ascii_case(&config.header)) {
@@ -133,7 +135,8 @@ impl Key {
         config::check_patterns(&format!("{at}.models"), &self.models)?;
         self.digest = digest(&self.sha256).ok_or_else(|| format!("{at}.sha256: must be 64 hexadecimal digits"))?;
         if let Some(text) = &self.expires {
-            let ms = date::parse_ms(text).ok_or_else(|| format!("{at}.expires: must be a date as 2027-01-31 or 2027-01-31T12:00:00Z"))?;
+            let ms = date::parse_ms(text)
+                .ok_or_else(|| format!("{at}.expires: must be a date as 2027-01-31 or 2027-01-31T12:00:00Z"))?;
             self.expires_ms = Some(ms);
         }
         Ok(())

@@ -11,7 +11,7 @@ fn hex(key: &str) -> String {
     Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn config(change: Value) -> Config {
+fn config(change: &Value) -> Config {
     let mut config = json!({"keys": [
         {"name": "batch", "sha256": hex("k-batch"), "tenant": "acme", "scopes": ["infer", "read"], "routes": ["oip"]},
         {"name": "old", "sha256": hex("k-old").to_uppercase(), "expires": "2026-02-01"},
@@ -23,7 +23,7 @@ fn config(change: Value) -> Config {
 #[test]
 fn a_known_key_comes_in_and_its_owner_is_told_to_the_upstream() {
     let request = Request::post("/x").route("oip").header("x-api-key", "k-batch").header("x-api-tenant", "forged");
-    assert_verdict!(decide(&config(json!({})), &request), continue);
+    assert_verdict!(decide(&config(&json!({})), &request), continue);
     let told = |name| request.text(name);
     assert_eq!(told("x-api-key"), None);
     assert_eq!(told("x-api-client").as_deref(), Some("batch"));
@@ -33,32 +33,32 @@ fn a_known_key_comes_in_and_its_owner_is_told_to_the_upstream() {
 
 #[test]
 fn no_key_and_a_wrong_key_are_challenged() {
-    let missing = assert_verdict!(decide(&config(json!({})), &Request::get("/")), answer 401 "missing-credentials");
+    let missing = assert_verdict!(decide(&config(&json!({})), &Request::get("/")), answer 401 "missing-credentials");
     assert_eq!(missing.headers.first().unwrap().value, r#"ApiKey realm="forebay", header="x-api-key""#);
     for wrong in ["", "k-batch ", "k-batch, k-batch", &"k".repeat(300)] {
         let request = Request::get("/").route("oip").header("x-api-key", wrong);
-        assert_verdict!(decide(&config(json!({})), &request), answer 401 "invalid-token");
+        assert_verdict!(decide(&config(&json!({})), &request), answer 401 "invalid-token");
     }
 }
 
 #[test]
 fn a_key_has_its_routes_and_its_time() {
     let other = Request::get("/").route("admin").header("x-api-key", "k-batch");
-    assert_verdict!(decide(&config(json!({})), &other), answer 403 "forbidden");
+    assert_verdict!(decide(&config(&json!({})), &other), answer 403 "forbidden");
     let old = || Request::get("/").header("x-api-key", "k-old");
-    assert_verdict!(decide(&config(json!({})), &old()), continue);
+    assert_verdict!(decide(&config(&json!({})), &old()), continue);
     testing::set_time_ms(1_769_904_000_000);
-    assert_verdict!(decide(&config(json!({})), &old()), answer 401 "invalid-token");
+    assert_verdict!(decide(&config(&json!({})), &old()), answer 401 "invalid-token");
 }
 
 #[test]
 fn a_token_is_enough_where_it_says_so_and_no_claims_of_a_key_come_with_it() {
     let request = || Request::get("/").claims(json!({"sub": "ada"})).header("x-api-client", "forged");
-    assert_verdict!(decide(&config(json!({})), &request()), answer 401 "missing-credentials");
+    assert_verdict!(decide(&config(&json!({})), &request()), answer 401 "missing-credentials");
     let request = request();
-    assert_verdict!(decide(&config(json!({"or_token": true})), &request), continue);
+    assert_verdict!(decide(&config(&json!({"or_token": true})), &request), continue);
     assert_eq!(request.text("x-api-client"), None);
-    assert_verdict!(decide(&config(json!({"or_token": true})), &Request::get("/")), answer 401 "missing-credentials");
+    assert_verdict!(decide(&config(&json!({"or_token": true})), &Request::get("/")), answer 401 "missing-credentials");
 }
 
 #[test]
@@ -88,6 +88,6 @@ proptest! {
     #[test]
     fn no_other_text_is_a_key(text in any::<String>()) {
         let request = Request::get("/").route("oip").header("x-api-key", &text);
-        prop_assert_ne!(decide(&config(json!({})), &request), Verdict::Continue);
+        prop_assert_ne!(decide(&config(&json!({})), &request), Verdict::Continue);
     }
 }

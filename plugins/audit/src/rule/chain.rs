@@ -27,7 +27,7 @@ pub(super) fn append(content: &Content) -> Result<Record, Broken> {
     for _ in 0..TRIES {
         let Some(prev) = before(&head)? else {
             // The place before is gone: the hint is old, or the whole chain is.
-            head = next_head(head, content)?;
+            head = next_head(&head, content)?;
             continue;
         };
         let place = Place { chain: head.0.clone(), n: head.1, prev };
@@ -77,9 +77,9 @@ fn head(content: &Content) -> Result<(String, u64), Broken> {
 }
 
 /// Where the end is now, when it is not where it was; a new chain, when it is.
-fn next_head(old: (String, u64), content: &Content) -> Result<(String, u64), Broken> {
+fn next_head(old: &(String, u64), content: &Content) -> Result<(String, u64), Broken> {
     match known_head()? {
-        Some(head) if head != old => Ok(head),
+        Some(head) if head != *old => Ok(head),
         _ => {
             let chain = new_chain(content);
             key_value::set(HEAD, format!("{chain}:0").as_bytes(), TTL_S).map_err(|_| Broken)?;

@@ -25,7 +25,7 @@ pub(super) struct Content {
 }
 
 impl Content {
-    pub(super) fn of(request: &Request, tenant: Option<String>, event: Event, time_ms: u64) -> Self {
+    pub(super) fn of(request: &Request, tenant: Option<&str>, event: Event, time_ms: u64) -> Self {
         let (event, status) = match event {
             Event::Asked => ("asked", None),
             Event::Answered(status) => ("answered", Some(status)),
@@ -36,7 +36,7 @@ impl Content {
             trace: request.trace_id(),
             route: clipped(&request.route()),
             model: request.model().as_deref().map(clipped),
-            tenant: tenant.as_deref().map(clipped),
+            tenant: tenant.map(clipped),
             status,
         }
     }

@@ -66,7 +66,7 @@ fn a_change_a_gap_and_a_swap_are_seen() {
     twice.push(lines[1].clone());
     assert_eq!(check(&twice), Err(Fault::Twice(6)));
     assert_eq!(check(&lines[2..]), Ok(4));
-    let mut turned = lines.clone();
+    let mut turned = lines;
     turned.reverse();
     assert_eq!(check(&turned), Ok(6));
 }

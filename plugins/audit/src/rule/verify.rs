@@ -67,5 +67,11 @@ fn read(line: &str) -> Option<Read> {
     let text = |key: &str| Some(value.get(key)?.as_str()?.to_owned());
     let (hash, mac) = (text("hash")?, text("mac")?);
     let open = line.strip_suffix(&format!(",\"hash\":\"{hash}\",\"mac\":\"{mac}\"}}"))?;
-    Some(Read { chain: text("chain")?, n: value.get("n")?.as_u64()?, prev: text("prev")?, hash, text: format!("{open}}}") })
+    Some(Read {
+        chain: text("chain")?,
+        n: value.get("n")?.as_u64()?,
+        prev: text("prev")?,
+        hash,
+        text: format!("{open}}}"),
+    })
 }

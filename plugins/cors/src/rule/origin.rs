@@ -20,11 +20,14 @@ impl Pattern {
             return Ok(Self::Exact(text.to_owned()));
         }
         let (scheme, host) = text.split_once("://").ok_or("must be an origin such as https://app.example.com")?;
-        let scheme_is_legal = !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let scheme_is_legal =
+            !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.:[]".contains(&b);
         let rest = host.strip_prefix("*.").unwrap_or(host);
         if !scheme_is_legal || rest.is_empty() || !rest.bytes().all(legal) {
-            return Err("must be an origin as browsers write it: scheme, lower-case host, port unless it is the usual one");
+            return Err(
+                "must be an origin as browsers write it: scheme, lower-case host, port unless it is the usual one",
+            );
         }
         if (scheme == "https" && host.ends_with(":443")) || (scheme == "http" && host.ends_with(":80")) {
             return Err("browsers leave out the usual port, so this would never match");

@@ -50,8 +50,7 @@ fn a_required_field_that_is_not_there_is_the_clients_mistake() {
         (r#"{"inputs":[{"name":"text","key":"region"REQUIRED}]}"#, Some("minilm")),
         (r#"{"json":[{"pointer":"/user/email","key":"region"REQUIRED}]}"#, None),
     ] {
-        let refused =
-            |required| forward(&config(&text.replace("REQUIRED", required)), &message(model, &[])).is_err();
+        let refused = |required| forward(&config(&text.replace("REQUIRED", required)), &message(model, &[])).is_err();
         assert!(refused(""), "{text}");
         assert!(!refused(r#","required":false"#), "{text}");
     }
@@ -151,7 +150,10 @@ fn mistakes_in_a_configuration_name_the_key() {
         (r#"{"json":[{"pointer":"user","key":"b"}]}"#, "json[0].pointer"),
         (r#"{"json":[{"pointer":"/a~2","key":"b"}]}"#, "json[0].pointer"),
         (r#"{"inputs":[{"name":"a","key":"b"}],"models":[]}"#, "models"),
-        (r#"{"inputs":[{"name":"a","key":"b"}],"models":["a","mini*lm"]}"#, "models[1]: in `mini*lm`, `*` may only stand at the end"),
+        (
+            r#"{"inputs":[{"name":"a","key":"b"}],"models":["a","mini*lm"]}"#,
+            "models[1]: in `mini*lm`, `*` may only stand at the end",
+        ),
         (r#"{"inputs":[{"name":"a","key":"b"}],"models":["**"]}"#, "models[0]"),
         (r#"{"inputs":[{"name":"a","key":"b"}],"models":[""]}"#, "models[0]"),
     ] {

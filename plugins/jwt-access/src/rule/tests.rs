@@ -27,11 +27,8 @@ const INFER: &str = r#"{"realm":"demo","rules":[{"routes":["oip"],"models":["min
 #[test]
 fn a_token_with_every_scope_is_let_in() {
     let config = config(r#"{"rules":[{"scopes":["infer","read"]}]}"#);
-    for token in [
-        json!({"scope": "read infer admin"}),
-        json!({"scp": ["infer", "read"]}),
-        json!({"scp": "infer read"}),
-    ] {
+    for token in [json!({"scope": "read infer admin"}), json!({"scp": ["infer", "read"]}), json!({"scp": "infer read"})]
+    {
         assert_verdict!(with(&config, token), continue);
     }
     for token in [
@@ -148,7 +145,10 @@ fn mistakes_in_a_configuration_name_the_key() {
         (r#"{"realm":"a\"b","rules":[{"scopes":[]}]}"#, "realm"),
         (r#"{"rules":[{"scopes":["a b"]}]}"#, "rules[0].scopes"),
         (r#"{"rules":[{"scopes":[],"tenants":[]}]}"#, "rules[0].tenants"),
-        (r#"{"rules":[{"scopes":[],"routes":["o*p"]}]}"#, "rules[0].routes[0]: in `o*p`, `*` may only stand at the end"),
+        (
+            r#"{"rules":[{"scopes":[],"routes":["o*p"]}]}"#,
+            "rules[0].routes[0]: in `o*p`, `*` may only stand at the end",
+        ),
         (r#"{"rules":[{"scopes":[],"models":["ok","*lm"]}]}"#, "rules[0].models[1]"),
         (r#"{"rules":[{"scopes":[],"models":["mini**"]}]}"#, "rules[0].models"),
         (r#"{"rules":[{"scopes":[],"claims":[{"pointer":"x","exists":true}]}]}"#, "rules[0].claims[0].pointer"),

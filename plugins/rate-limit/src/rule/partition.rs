@@ -16,7 +16,8 @@ pub(super) fn key(limit: &Limit, request: &Request, route: &str, model: Option<&
     let mut key = limit.name.clone();
     for by in &limit.by {
         let part = match by.as_str() {
-            "subject" => identity::claim("/sub").map(|subject| format!("{}{subject}", identity::claim("/iss").unwrap_or_default())),
+            "subject" => identity::claim("/sub")
+                .map(|subject| format!("{}{subject}", identity::claim("/iss").unwrap_or_default())),
             "tenant" => identity::tenant(),
             "model" => model.map(str::to_owned),
             "route" => Some(route.to_owned()),

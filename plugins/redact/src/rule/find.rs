@@ -20,21 +20,25 @@ pub(super) struct Match<'c> {
 }
 
 /// Everything that is found, from left to right, without overlaps: what begins first counts, and of what begins together the
-/// longest.
-pub(super) fn find<'c>(config: &'c Config, text: &str) -> Vec<Match<'c>> {
+/// longest. What begins before `from` was decided earlier.
+pub(super) fn find<'c>(config: &'c Config, text: &str, from: usize) -> Vec<Match<'c>> {
     let mut found: Vec<Match<'c>> = Vec::new();
     for kind in &config.patterns {
-        every(text.as_bytes(), *kind, &mut |start, end| found.push(Match { start, end, name: kind.name() }));
+        let mut tell = |start, end| found.push(Match { start, end, name: kind.name() });
+        match kind {
+            Kind::Email => email::every(text.as_bytes(), &mut tell),
+            _ => every(text.as_bytes(), *kind, &mut tell),
+        }
     }
     for custom in &config.custom {
-        let mut from = 0;
-        while let Some((start, end)) = custom.find(text, from) {
+        let mut at = 0;
+        while let Some((start, end)) = custom.find(text, at) {
             found.push(Match { start, end, name: &custom.name });
-            from = next_char(text, start);
+            at = next_char(text, start);
         }
     }
     found.sort_by_key(|one| (one.start, usize::MAX - one.end));
-    let mut free = 0;
+    let mut free = from;
     found.retain(|one| {
         let kept = one.start >= free;
         if kept {
@@ -54,7 +58,8 @@ fn every(text: &[u8], kind: Kind, tell: &mut dyn FnMut(usize, usize)) {
     let mut at = 0;
     while at < text.len() {
         let end = match kind {
-            Kind::Email => email::at(text, at),
+            // Looked for by its `@`.
+            Kind::Email => return,
             Kind::Phone => phone::at(text, at),
             Kind::Card => account::card(text, at),
             Kind::Iban => account::iban(text, at),

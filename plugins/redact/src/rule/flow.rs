@@ -28,7 +28,7 @@ impl Flow {
         let mut out = String::new();
         let mut at = self.gone;
         if cut > at {
-            for found in find(config, &self.held) {
+            for found in find(config, &self.held, self.gone) {
                 if found.start < at {
                     continue;
                 }

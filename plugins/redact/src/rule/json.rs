@@ -57,7 +57,14 @@ impl Json {
     }
 
     /// Up to the end of the string or of the piece.
-    fn inside<'b>(&mut self, config: &Config, mut rest: &'b [u8], last: bool, counts: &mut Counts, out: &mut Vec<u8>) -> &'b [u8] {
+    fn inside<'b>(
+        &mut self,
+        config: &Config,
+        mut rest: &'b [u8],
+        last: bool,
+        counts: &mut Counts,
+        out: &mut Vec<u8>,
+    ) -> &'b [u8] {
         let Some(flow) = &mut self.string else { return rest };
         let mut text = String::new();
         loop {

@@ -65,7 +65,9 @@ fn json_stays_json_and_only_its_strings_change() {
 
 #[test]
 fn custom_patterns_have_names_and_counts() {
-    let config = config(&json!({"patterns": [], "custom": [{"name": "badge", "pattern": "B-[0-9]{4}\\b"}], "replacement": "<{name}>"}));
+    let config = config(
+        &json!({"patterns": [], "custom": [{"name": "badge", "pattern": "B-[0-9]{4}\\b"}], "replacement": "<{name}>"}),
+    );
     let mut stream = Stream::of(Some("text/plain"));
     let out = stream.part(&config, PartKind::Whole, b"B-1234 and B-12345 and B-9999", true).unwrap();
     assert_eq!(out, b"<badge> and B-12345 and <badge>");
@@ -89,7 +91,10 @@ fn delta(text: &str) -> String {
 
 fn content(events: &[u8]) -> String {
     let events = std::str::from_utf8(events).unwrap();
-    let data = events.lines().filter_map(|line| line.strip_prefix("data: ")).filter_map(|data| serde_json::from_str(data).ok());
+    let data = events
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .filter_map(|data| serde_json::from_str(data).ok());
     data.filter_map(|value: Value| Some(value.pointer("/choices/0/delta/content")?.as_str()?.to_owned())).collect()
 }
 
@@ -113,7 +118,10 @@ fn events_without_a_piece_are_redacted_alone() {
         String::from_utf8(stream.part(&all(), PartKind::Event, event.as_bytes(), false).unwrap()).unwrap()
     };
     assert_eq!(push("event: a\ndata: mail ada@example.com\n\n"), "event: a\ndata: mail [email]\n\n");
-    assert_eq!(push("data: {\"x\":\"ada@example.com\",\"n\":4111111111111111}\n\n"), "data: {\"x\":\"[email]\",\"n\":4111111111111111}\n\n");
+    assert_eq!(
+        push("data: {\"x\":\"ada@example.com\",\"n\":4111111111111111}\n\n"),
+        "data: {\"x\":\"[email]\",\"n\":4111111111111111}\n\n"
+    );
     assert_eq!(push(": ping\n\n"), ": ping\n\n");
 }
 

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use super::activity::Activity;
 use super::info::ConnectionInfo;
 use super::outgoing::Outgoing;
+use super::upgrade::Slot;
 use super::{Shared, strict};
 use crate::body::Body;
 use crate::listener::Handler;
@@ -24,22 +25,29 @@ struct Inner<H> {
     shared: Arc<Shared<H>>,
     info: Arc<ConnectionInfo>,
     activity: Arc<Activity>,
+    slot: Slot,
 }
 
 impl<H: Handler> Service<H> {
-    pub(super) fn new(shared: Arc<Shared<H>>, info: Arc<ConnectionInfo>, activity: Arc<Activity>) -> Self {
-        Self(Arc::new(Inner { shared, info, activity }))
+    pub(super) fn new(
+        shared: Arc<Shared<H>>,
+        info: Arc<ConnectionInfo>,
+        activity: Arc<Activity>,
+        slot: Slot,
+    ) -> Self {
+        Self(Arc::new(Inner { shared, info, activity, slot }))
     }
 
     pub(super) fn call(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Outgoing>, Infallible>> + Send + use<H> {
         let inner = Arc::clone(&self.0);
         async move {
             let http2 = request.version() == Version::HTTP_2;
             let in_flight = inner.activity.begin(http2);
             let head = request.method() == Method::HEAD;
+            inner.slot.offer(&mut request);
             let response = inner.respond(request.map(|incoming| Body::of_request(incoming, http2))).await;
             let bodyless = head || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
             Ok(response.map(|body| Outgoing::new(body, in_flight, http2, bodyless)))

@@ -1,4 +1,4 @@
-//! What the plugin host costs: `cargo run --release -p forebay-policy --example cost`, after `cargo xtask assets`.
+//! What the plugin host costs: `cargo run --release -p forebay-policy --example policy-cost`, after `cargo xtask assets`.
 //!
 //! Prints one figure on each line; with `--json` as `cargo xtask bench policy` reads them.
 

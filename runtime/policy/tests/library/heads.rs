@@ -1,11 +1,13 @@
 //! Plugins that look at heads alone.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use forebay_policy::Capability::{Clock, Http, Identity};
-use forebay_policy::services::Clock as ClockService;
-use forebay_policy::{Capability, Services};
+use forebay_policy::services::{Clock as ClockService, Cost, Meter};
+use forebay_policy::{Capability, Phase, Services};
+use parking_lot::Mutex;
 use serde_json::json;
 
 use super::support::{Ask, Reply, answer, ask, edited, field, goes_on, load, respond};
@@ -44,7 +46,10 @@ async fn cors_answers_preflights_and_marks_responses() {
     goes_on(ask(&plugin, &request).await);
     let fields = respond(&plugin, Reply(BTreeMap::new()), &request).await;
     assert_eq!(fields["access-control-allow-origin"], "https://app.example.com");
-    assert_eq!((&fields["access-control-allow-credentials"], &fields["vary"]), (&"true".parse().unwrap(), &"Origin".parse().unwrap()));
+    assert_eq!(
+        (&fields["access-control-allow-credentials"], &fields["vary"]),
+        (&"true".parse().unwrap(), &"Origin".parse().unwrap())
+    );
 }
 
 #[tokio::test]
@@ -77,13 +82,44 @@ async fn api_key_knows_keys_by_digest_and_their_time() {
     let sha256 = ring::digest::digest(&ring::digest::SHA256, b"k-batch");
     let sha256: String = sha256.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let config = json!({"keys": [{"name": "batch", "sha256": sha256, "tenant": "acme", "expires": "2026-01-01"}]});
-    let at = |ms| Services { clock: std::sync::Arc::new(At(ms)), ..Services::default() };
+    let at = |ms| Services { clock: Arc::new(At(ms)), ..Services::default() };
     let grants: [Capability; 3] = [Http, Identity, Clock];
     let plugin = load("api-key", &config, &grants, at(1_767_225_599_999));
     let keyed = |key: &str| Ask::default().header("x-api-key", key).context();
     let edits = goes_on(ask(&plugin, &keyed("k-batch")).await);
-    assert_eq!((&edited(&edits)["x-api-client"], &edited(&edits)["x-api-tenant"]), (&"batch".parse().unwrap(), &"acme".parse().unwrap()));
+    assert_eq!(
+        (&edited(&edits)["x-api-client"], &edited(&edits)["x-api-tenant"]),
+        (&"batch".parse().unwrap(), &"acme".parse().unwrap())
+    );
     assert_eq!(answer(ask(&plugin, &keyed("k-other")).await).status, 401);
     let later = load("api-key", &config, &grants, at(1_767_225_600_000));
     assert_eq!(answer(ask(&later, &keyed("k-batch")).await).status, 401);
+}
+
+/// The most memory of each call.
+#[derive(Default)]
+struct Memory(Mutex<Vec<usize>>);
+
+impl Meter for Memory {
+    fn called(&self, _: Phase, _: Option<&str>, cost: Cost) {
+        self.0.lock().push(cost.memory_bytes);
+    }
+}
+
+#[tokio::test]
+async fn ordinary_calls_stay_inside_the_memory_of_the_snapshot() {
+    let tenants: Vec<String> = (0..3_000).map(|i| format!("tenant-{i}")).collect();
+    let config = json!({"rules": [{"scopes": ["infer"], "tenants": tenants}]});
+    let meter = Arc::new(Memory::default());
+    let services = Services { meter: Some(Arc::<Memory>::clone(&meter)), ..Services::default() };
+    let plugin = load("jwt-access", &config, &[Http, Identity], services);
+    for scope in
+        ["infer".to_owned(), format!("infer {}", "x".repeat(16_384)), format!("infer {}", "x".repeat(1_000_000))]
+    {
+        let claims = json!({"tenant": "tenant-2999", "scope": scope});
+        goes_on(ask(&plugin, &Ask::default().claims(claims).context()).await);
+    }
+    let calls = meter.0.lock().clone();
+    assert_eq!((calls.len(), calls[0]), (3, calls[1]));
+    assert!(calls[2] > calls[1], "{calls:?}");
 }

@@ -44,7 +44,8 @@ impl Write for Lines {
 #[tokio::test]
 async fn audit_chains_what_it_writes() {
     let shelf = Arc::new(Shelf::default());
-    let plugin = load("audit", &json!({"key": "audit"}), &[Http, Identity, Clock, KeyValue, Keys, Log], shelf.services());
+    let plugin =
+        load("audit", &json!({"key": "audit"}), &[Http, Identity, Clock, KeyValue, Keys, Log], shelf.services());
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
@@ -61,7 +62,8 @@ async fn audit_chains_what_it_writes() {
     assert_eq!(records[1]["prev"], records[0]["hash"]);
     assert_eq!(records[1]["tenant"], "acme");
 
-    let keyless = load("audit", &json!({"key": "other"}), &[Http, Identity, Clock, KeyValue, Keys, Log], shelf.services());
+    let keyless =
+        load("audit", &json!({"key": "other"}), &[Http, Identity, Clock, KeyValue, Keys, Log], shelf.services());
     assert_eq!(answer(ask(&keyless, &Ask::default().context()).await).status, 503);
 }
 
@@ -69,5 +71,9 @@ async fn audit_chains_what_it_writes() {
 fn record(line: &str) -> Option<Value> {
     let line: Value = serde_json::from_str(line).ok()?;
     let fields = line.get("fields")?.as_object()?;
-    fields.values().filter_map(Value::as_str).find_map(|text| serde_json::from_str::<Value>(text).ok()).filter(Value::is_object)
+    fields
+        .values()
+        .filter_map(Value::as_str)
+        .find_map(|text| serde_json::from_str::<Value>(text).ok())
+        .filter(Value::is_object)
 }

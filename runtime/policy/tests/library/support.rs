@@ -8,7 +8,9 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use forebay_policy::services::{CounterFailure, Counters, KeyFailure, KeyValue, Keys, Numbers, StoreFailure, Take, Taken, Wait};
+use forebay_policy::services::{
+    CounterFailure, Counters, KeyFailure, KeyValue, Keys, Numbers, StoreFailure, Take, Taken, Wait,
+};
 use forebay_policy::{
     Absence, Answer, CallLimits, Capability, Context, Engine, EngineLimits, HeadEdits, IdentityView, Outcome, Plugin,
     PluginSpec, RequestView, ResponseView, Services,
@@ -17,18 +19,25 @@ use parking_lot::Mutex;
 use ring::hmac;
 use serde_json::Value;
 
-static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
-    Engine::new(&EngineLimits { instances: 64, ..EngineLimits::default() }).expect("an engine")
-});
+static ENGINE: LazyLock<Engine> =
+    LazyLock::new(|| Engine::new(&EngineLimits { instances: 64, ..EngineLimits::default() }).expect("an engine"));
 
 /// A plugin with these grants. More than it imports is a mistake of its README, and less does not load.
 pub(crate) fn load(name: &str, config: &Value, grants: &[Capability], services: Services) -> Plugin {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../target/assets/plugins/{name}.wasm"));
-    let wasm = std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask assets`", file.display()));
+    let wasm =
+        std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask assets`", file.display()));
     // A busy machine is not what is tested.
     let limits = CallLimits { deadline: Duration::from_secs(5), ..CallLimits::default() };
     let grants: BTreeSet<Capability> = grants.iter().copied().collect();
-    let spec = PluginSpec { name: name.to_owned(), wasm, config: config.to_string(), grants: grants.clone(), limits, services };
+    let spec = PluginSpec {
+        name: name.to_owned(),
+        wasm,
+        config: config.to_string(),
+        grants: grants.clone(),
+        limits,
+        services,
+    };
     let plugin = ENGINE.load(spec).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(*plugin.imports(), grants, "what {name} imports");
     plugin
@@ -108,8 +117,8 @@ impl IdentityView for Identity {
     fn claims(&self) -> Result<&str, Absence> {
         self.1.as_deref().ok_or(Absence::Missing)
     }
-    fn claim(&self, pointer: &str) -> Option<String> {
-        self.0.as_ref()?.pointer(pointer).map(Value::to_string)
+    fn claim(&self, pointer: &str) -> Option<Cow<'_, str>> {
+        self.0.as_ref()?.pointer(pointer).map(|value| Cow::Owned(value.to_string()))
     }
     fn tenant(&self) -> Option<&str> {
         self.0.as_ref()?.get("tenant")?.as_str()
@@ -211,7 +220,13 @@ impl KeyValue for Shelf {
         let value = self.values.lock().get(key).cloned();
         Box::pin(async move { Ok(value) })
     }
-    fn set<'a>(&'a self, key: &'a str, value: Bytes, _: Duration, if_absent: bool) -> Wait<'a, Result<bool, StoreFailure>> {
+    fn set<'a>(
+        &'a self,
+        key: &'a str,
+        value: Bytes,
+        _: Duration,
+        if_absent: bool,
+    ) -> Wait<'a, Result<bool, StoreFailure>> {
         let mut values = self.values.lock();
         let kept = !(if_absent && values.contains_key(key));
         if kept {

@@ -108,7 +108,7 @@ fn text(phase: Phase, act: &str) -> String {
     (export "drop" (func $drop))
     {with}))))
   (func (export "{hook}") {params} (result $verdict)
-    (canon lift (core func $instance "hook") (memory $instance "memory"))))"#
+    (canon lift (core func $instance "hook") (memory (core memory $instance "memory")))))"#
     )
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use forebay_policy::{Field, Message, Outcome, Plugin};
 
-use super::support::{Notes, Response, access, acme, load};
+use super::support::{Notes, Response, access, load, of_acme};
 
 pub(crate) fn plugin() -> Plugin {
     load(

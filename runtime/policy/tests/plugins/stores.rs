@@ -93,15 +93,16 @@ fn load(act: &str, counters: Arc<dyn Counters>) -> Result<Plugin, LoadError> {
 #[tokio::test]
 async fn what_is_too_long_is_told_so_and_harms_nobody() {
     for (act, expected) in [
-        ("long-key", "Err(CounterError::Full)"),
-        ("long-bucket", "Err(CounterError::Full)"),
-        ("long-store-key", "Err(StoreError::TooLarge)"),
-        ("long-value", "Err(StoreError::TooLarge)"),
+        ("long-key", "\"full\""),
+        ("long-bucket", "\"full\""),
+        ("long-store-key", "\"too-large\""),
+        ("long-value", "\"too-large\""),
         ("note-flood", "16"),
     ] {
         let ended = ask(&greedy(act).unwrap()).await;
         let Ok(Outcome::Answer(answer)) = ended else { panic!("{act}: {ended:?}") };
-        assert_eq!(answer.headers[0].1, expected, "{act}");
+        let told = answer.headers[0].1.to_str().unwrap();
+        assert!(told.contains(expected), "{act}: {told}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde::Deserialize;
 use wit_component::ComponentEncoder;
 
 use super::shown;
@@ -38,14 +38,20 @@ fn wrap(module: &[u8]) -> Result<Vec<u8>, String> {
     encoded.map_err(|error| format!("the module makes no component (does it export its WIT world?): {error:#}"))
 }
 
+/// The part of Cargo's messages that tells what was made.
+#[derive(Deserialize)]
+struct Message {
+    reason: String,
+    #[serde(default)]
+    filenames: Vec<PathBuf>,
+}
+
 /// The last WebAssembly file that Cargo says it made: dependencies come before the crate itself.
 fn module(messages: &str) -> Option<PathBuf> {
-    let artefacts = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let files = artefacts.filter(|message| message["reason"] == "compiler-artifact").flat_map(|message| {
-        let files = message["filenames"].as_array().cloned().unwrap_or_default();
-        files.into_iter().filter_map(|file| Some(PathBuf::from(file.as_str()?)))
-    });
-    files.filter(|file| file.extension().is_some_and(|kind| kind == "wasm")).last()
+    let artefacts = messages.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
+    let made = artefacts.filter(|message| message.reason == "compiler-artifact");
+    let mut files = made.flat_map(|message| message.filenames);
+    files.rfind(|file| file.extension().is_some_and(|kind| kind == "wasm"))
 }
 
 /// Fails early and clearly where the toolchain lacks the target. A toolchain that builds the standard library from its

@@ -25,11 +25,16 @@ pub(super) fn v4(text: &[u8], start: usize) -> Option<usize> {
 pub(super) fn v6(text: &[u8], start: usize) -> Option<usize> {
     let is_part = |b: u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.');
     let previous = before(text, start);
-    if !(byte(text, start).is_ascii_hexdigit() || byte(text, start) == b':') || previous.is_ascii_alphanumeric() || previous == b':' {
+    if !(byte(text, start).is_ascii_hexdigit() || byte(text, start) == b':')
+        || previous.is_ascii_alphanumeric()
+        || previous == b':'
+    {
         return None;
     }
     let mut run = run(text, start, V6, is_part);
-    while let Some(shorter) = run.strip_suffix(b".").or_else(|| run.strip_suffix(b":").filter(|rest| !rest.ends_with(b":"))) {
+    while let Some(shorter) =
+        run.strip_suffix(b".").or_else(|| run.strip_suffix(b":").filter(|rest| !rest.ends_with(b":")))
+    {
         run = shorter;
     }
     let end = start + run.len();

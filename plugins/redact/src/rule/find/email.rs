@@ -1,6 +1,6 @@
 //! Addresses of electronic mail, as people write them (RFC 5321, section 4.5.3.1: 64 and 255 bytes).
 
-use super::{before, byte};
+use super::byte;
 
 const LOCAL: usize = 64;
 const DOMAIN: usize = 255;
@@ -9,31 +9,22 @@ fn is_local(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"!#$%&*+-/=?^_`{|}~.".contains(&b)
 }
 
-/// The end of the address that begins here. It begins where its local part does.
-pub(super) fn at(text: &[u8], start: usize) -> Option<usize> {
-    if !is_local(byte(text, start)) || (is_local(before(text, start)) && !text.is_empty()) {
-        return long_tail(text, start);
+/// Tells every address: where it begins and where it ends. There is an `@` in each, and little else has one.
+pub(super) fn every(text: &[u8], tell: &mut dyn FnMut(usize, usize)) {
+    let (mut from, mut free) = (0, 0);
+    while let Some(sign) = text.iter().skip(from).position(|b| *b == b'@').map(|at| at + from) {
+        from = sign + 1;
+        let before = text.get(free..sign).unwrap_or_default();
+        let local = before.iter().rev().take(LOCAL).take_while(|b| is_local(**b)).count();
+        if let (true, Some(end)) = (local > 0, end(text, sign + 1)) {
+            tell(sign - local, end);
+            (from, free) = (end, end);
+        }
     }
-    end(text, start)
 }
 
-/// A run of more characters than a local part may have: its last 64 are one all the same.
-fn long_tail(text: &[u8], start: usize) -> Option<usize> {
-    let run = local_run(text, start);
-    (run == LOCAL && byte(text, start + run) == b'@').then(|| end(text, start)).flatten()
-}
-
-fn local_run(text: &[u8], start: usize) -> usize {
-    text.iter().skip(start).take(LOCAL + 1).take_while(|b| is_local(**b)).count()
-}
-
-fn end(text: &[u8], start: usize) -> Option<usize> {
-    let run = local_run(text, start);
-    if run == 0 || run > LOCAL || byte(text, start + run) != b'@' {
-        return None;
-    }
-    let domain = start + run + 1;
-    // The end is behind the last label that could be a top-level domain.
+/// The end of the domain that begins here: behind the last label that could be a top-level domain.
+fn end(text: &[u8], domain: usize) -> Option<usize> {
     let mut last = None;
     let mut label = 0;
     for at in domain..=domain + DOMAIN {
