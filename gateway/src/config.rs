@@ -136,6 +136,7 @@ pub enum Certificate {
 pub struct Limits {
     pub(crate) listener: forebay_http::Limits,
     pub(crate) answer_bytes: usize,
+    pub(crate) websocket_message_bytes: usize,
     pub(crate) requests: usize,
     pub(crate) buffered_bytes: usize,
 }
@@ -218,6 +219,8 @@ pub struct InferenceTarget {
 pub struct OriginTarget {
     pub(crate) url: Url,
     pub(crate) forward_authorization: bool,
+    /// Requests may become WebSockets.
+    pub(crate) websocket: bool,
 }
 
 /// A function in an origin's place.

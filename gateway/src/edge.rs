@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::admit::Admission;
 use crate::cache::AnswerCache;
-use crate::config::{Config, Limits, Pop, Target};
+use crate::config::{Config, Limits, OriginTarget, Pop, Target};
 use crate::error::StartError;
 use crate::function::{self, Functions, Stack};
 use crate::identity::Identities;
@@ -167,6 +167,11 @@ fn routes(
         let chain = Arc::new(Chain::new(chain, Arc::clone(keyring), Arc::clone(metrics)));
         if !route.public && !chain.has(Phase::Request) {
             return Err(StartError::Unguarded(route.name.clone()));
+        }
+        if let (Target::Origin(OriginTarget { websocket: true, .. }), Some(plugin)) =
+            (&route.target, chain.blind_to_messages())
+        {
+            return Err(StartError::Blind { route: route.name.clone(), plugin: plugin.to_owned() });
         }
         let stack = Stack::of(route, functions)?;
         routes.push(Arc::new(Route { metrics: metrics.route(&route.name), config: route.clone(), chain, origin, stack }));

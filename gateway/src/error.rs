@@ -125,6 +125,11 @@ impl Refusal {
         self.0.kind.slug()
     }
 
+    /// Whether a plugin decided so, rather than failed.
+    pub(crate) fn is_decision(&self) -> bool {
+        self.0.status.is_some()
+    }
+
     /// Whether it is about who asks.
     pub(crate) fn is_about_identity(&self) -> bool {
         use ProblemType::{InvalidToken, KeysUnavailable, MissingCredentials};
@@ -251,6 +256,16 @@ pub enum StartError {
         "routes: `{0}`: none of its policies looks at requests, so anybody could use it: add one, or write `access = \"public\"`"
     )]
     Unguarded(String),
+    /// A plugin would be got around.
+    #[error(
+        "routes: `{route}`: policy `{plugin}` looks into bodies and would not see the messages of a WebSocket: give those a route of their own"
+    )]
+    Blind {
+        /// The route's name.
+        route: String,
+        /// The plugin's name.
+        plugin: String,
+    },
     /// The policy runtime could not start.
     #[error("policy runtime: {0}")]
     Policy(String),

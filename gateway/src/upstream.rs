@@ -14,3 +14,4 @@ pub(crate) mod probe;
 pub(crate) mod proxy;
 pub(crate) mod region;
 pub(crate) mod regions;
+pub(crate) mod websocket;

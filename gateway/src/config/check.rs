@@ -176,6 +176,10 @@ impl Reader<'_> {
                 ..forebay_http::Limits::default()
             },
             answer_bytes: self.nonzero("limits.answer_bytes", limits.answer_bytes),
+            websocket_message_bytes: self.nonzero(
+                "limits.websocket_message_bytes",
+                limits.websocket_message_bytes,
+            ),
             requests: self.nonzero("limits.requests", limits.requests),
             buffered_bytes: self.nonzero("limits.buffered_bytes", limits.buffered_bytes),
         }

@@ -150,6 +150,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of an answer that a stage must hold whole.
     pub answer_bytes: usize,
+    /// Bytes of one message of a WebSocket whose messages policies look at.
+    pub websocket_message_bytes: usize,
     /// Requests in work at once, over all routes.
     pub requests: usize,
     /// Bytes of request bodies held whole at once, over all requests.
@@ -172,6 +174,7 @@ impl Default for Limits {
             http2_streams: 128,
             body_bytes: 8 * 1024 * 1024,
             answer_bytes: 32 * 1024 * 1024,
+            websocket_message_bytes: 1024 * 1024,
             requests: 4_096,
             buffered_bytes: 512 * 1024 * 1024,
             request_ms: 30_000,
@@ -320,6 +323,8 @@ pub struct Route {
     pub middleware: Vec<String>,
     /// Whether the caller's `Authorization` goes to the origin. Dialect `http` only.
     pub forward_authorization: bool,
+    /// Whether requests may become WebSockets. Dialect `http` with an `origin` only.
+    pub websocket: bool,
     /// Answer cache; absent: nothing is stored.
     pub cache: Option<RouteCache>,
     /// Deadline of a request.

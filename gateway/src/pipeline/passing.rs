@@ -27,8 +27,7 @@ pub(super) async fn answer(
 ) -> Result<Response<ResponseBody>, Refusal> {
     exchange.enter(Stage::Forward);
     let chain = &work.route.chain;
-    let by_field = chain.looks_into_answers();
-    let look_inside = by_field || chain.looks_into(Side::Response);
+    let look_inside = chain.looks_into_answers() || chain.looks_into(Side::Response);
     let (body, fault) = leaving(work, exchange, body).await?;
     let passing = Passing {
         facts: &work.facts,
@@ -41,8 +40,20 @@ pub(super) async fn answer(
     };
     let passed = behind(work, &passing, body).await;
     // What a plugin refused in the body is what the client is told, not what the origin made of half a request.
-    let Answer { status, mut headers, body } = passed.map_err(|refusal| fault.lock().take().unwrap_or(refusal))?;
+    let answer = passed.map_err(|refusal| fault.lock().take().unwrap_or(refusal))?;
+    back(work, exchange, answer).await
+}
 
+/// Passes an origin's answer back.
+pub(super) async fn back(
+    work: &Work<'_>,
+    exchange: &mut Exchange,
+    answer: Answer,
+) -> Result<Response<ResponseBody>, Refusal> {
+    let chain = &work.route.chain;
+    let by_field = chain.looks_into_answers();
+    let look_inside = by_field || chain.looks_into(Side::Response);
+    let Answer { status, mut headers, body } = answer;
     let bodiless = work.facts.method == Method::HEAD || body.is_end_stream();
     if bodiless {
         exchange.enter(Stage::PolicyResponse);

@@ -4,6 +4,7 @@
 //! refused, and a range of something that it would have to see whole is not asked for.
 
 mod events;
+mod messages;
 mod streaming;
 
 use std::sync::Arc;
@@ -13,11 +14,13 @@ use forebay_http::{Body, ProblemType};
 use forebay_policy::{Context, Part, PartKind, Phase, Plugin, Side};
 use http::header::{ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderName};
+use http_body::Body as _;
 
 use super::Chain;
 use crate::error::Refusal;
 use streaming::Streaming;
 
+pub(crate) use messages::{Messages, Stopped};
 pub(crate) use streaming::Fault;
 
 /// Fields that say something of the very bytes of a body (RFC 9530 and what came before it), and are wrong once a plugin
@@ -71,7 +74,8 @@ impl Chain {
         body: Body,
         context: &Context,
     ) -> Result<(Body, Fault), Refusal> {
-        if !self.has(Phase::chunk(side)) && !self.has(Phase::Trailers) {
+        // Where there is no body there are no parts, and a request without one must not look as if it had one.
+        if body.is_end_stream() || (!self.has(Phase::chunk(side)) && !self.has(Phase::Trailers)) {
             return Ok((body, Fault::default()));
         }
         Ok(Streaming::begin(Arc::clone(self), side, content_type(headers), body, context.clone()).await?.into_body())

@@ -80,10 +80,13 @@ impl Lifecycle {
     pub(crate) fn swapped(&self, before: &[Arc<Policy>], after: &[Arc<Policy>]) {
         let mut decisions = self.0.lock();
         for old in before {
-            let replaced = after.iter().any(|new| {
-                new.plugin.name() == old.plugin.name() && new.plugin.digest() != old.plugin.digest()
-            });
-            if replaced && old.plugin.served_well() {
+            let replaced = after
+                .iter()
+                .any(|new| new.plugin.name() == old.plugin.name() && new.plugin.digest() != old.plugin.digest());
+            // What was withdrawn may have served well before; it must not come back in its own place.
+            let withdrawn =
+                decisions.withdrawn.get(old.plugin.name()).is_some_and(|digest| digest == old.plugin.digest());
+            if replaced && !withdrawn && old.plugin.served_well() {
                 decisions.good.insert(old.plugin.name().to_owned(), Arc::clone(old));
             }
         }

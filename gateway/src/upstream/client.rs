@@ -22,6 +22,12 @@ const IDLE_PER_HOST: usize = 256;
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(60);
+/// Silence after which the operating system probes a connection that is no longer HTTP.
+const PROBE_AFTER: Duration = Duration::from_secs(60);
+/// Time between two probes.
+const PROBE: Duration = Duration::from_secs(10);
+/// Probes without an answer after which it counts as broken.
+const PROBES: u32 = 3;
 
 /// A client.
 #[derive(Clone)]
@@ -58,12 +64,26 @@ impl Client {
         connect: Duration,
     ) -> Result<Self, StartError> {
         let tls = forebay_http::tls::client_config(trusted, identity)?;
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(connect));
-        tcp.set_nodelay(true);
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions().wrap_connector(tcp);
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        Ok(Self::over(connector.enable_all_versions().wrap_connector(tcp(connect))))
+    }
+
+    /// A client that believes the public web's roots and speaks HTTP/1.1 alone, for connections that go on in another
+    /// protocol. They may be silent for long, so the operating system asks whether the other end is there.
+    ///
+    /// # Errors
+    /// As for `new`.
+    pub(crate) fn http1(connect: Duration) -> Result<Self, StartError> {
+        let tls = forebay_http::tls::client_config(None, None)?;
+        let mut tcp = tcp(connect);
+        tcp.set_keepalive(Some(PROBE_AFTER));
+        tcp.set_keepalive_interval(Some(PROBE));
+        tcp.set_keepalive_retries(Some(PROBES));
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        Ok(Self::over(connector.enable_http1().wrap_connector(tcp)))
+    }
+
+    fn over(connector: HttpsConnector<HttpConnector>) -> Self {
         let inner = legacy::Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_PER_HOST)
@@ -73,7 +93,7 @@ impl Client {
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .build(connector);
-        Ok(Self { inner })
+        Self { inner }
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -106,6 +126,14 @@ impl Client {
             Err(BodyError::Broken(cause)) => Err(ClientError::Broken(cause)),
         }
     }
+}
+
+fn tcp(connect: Duration) -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_connect_timeout(Some(connect));
+    tcp.set_nodelay(true);
+    tcp
 }
 
 /// An error with its causes, since the outermost alone says little ("client error (Connect)").

@@ -8,9 +8,10 @@ use http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, FORWARDED, HOST, HeaderName, IF_RANGE,
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::timeout_at;
 
@@ -40,6 +41,8 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 /// An origin.
 pub(crate) struct Origin {
     client: Client,
+    /// For WebSockets, where the route has them: HTTP/1.1 alone.
+    pub(super) sockets: Option<Client>,
     scheme: http::uri::Scheme,
     authority: http::uri::Authority,
 }
@@ -72,6 +75,16 @@ pub(crate) struct Answer {
     pub(crate) body: ResponseBody,
 }
 
+impl Passing<'_> {
+    /// An origin's answer, as it goes on.
+    pub(super) fn answer(&self, response: Response<Incoming>) -> Answer {
+        let (mut head, body) = response.into_parts();
+        strip_hop_by_hop(&mut head.headers);
+        append_via(&mut head.headers, self.pop);
+        Answer { status: head.status, headers: head.headers, body: Body::from(body).limited(u64::MAX, self.idle) }
+    }
+}
+
 impl Origin {
     /// The origin of a route.
     ///
@@ -83,7 +96,8 @@ impl Origin {
         let parts = uri.into_parts();
         match (parts.scheme, parts.authority) {
             (Some(scheme), Some(authority)) => {
-                Ok(Self { client: Client::new(None, None, CONNECT)?, scheme, authority })
+                let sockets = target.websocket.then(|| Client::http1(CONNECT)).transpose()?;
+                Ok(Self { client: Client::new(None, None, CONNECT)?, sockets, scheme, authority })
             }
             _ => Err(refuse("names no host".into())),
         }
@@ -107,17 +121,10 @@ impl Origin {
             }
             Ok(Ok(response)) => response,
         };
-        let (mut head, body) = response.into_parts();
-        strip_hop_by_hop(&mut head.headers);
-        append_via(&mut head.headers, passing.pop);
-        Ok(Answer {
-            status: head.status,
-            headers: head.headers,
-            body: Body::from(body).limited(u64::MAX, passing.idle),
-        })
+        Ok(passing.answer(response))
     }
 
-    fn request(&self, passing: &Passing<'_>, body: Body) -> Result<Request<Body>, Refusal> {
+    pub(super) fn request(&self, passing: &Passing<'_>, body: Body) -> Result<Request<Body>, Refusal> {
         let facts = passing.facts;
         let internal = |error: http::Error| {
             Refusal::new(ProblemType::Internal, "this request could not be forwarded").because(error)

@@ -169,6 +169,10 @@ fn a_candidate_is_promoted_and_rolled_back_by_the_admin_api_and_the_command() {
         stage.ask().await.ok();
         assert_eq!(stage.origin.seen().pop().unwrap().headers["x-a"], "1");
 
+        // What was rolled back stays away, though it served well, until somebody promotes it again.
+        stage.reload("edit", Some("answer")).await.unwrap();
+        stage.ask().await.ok();
+
         let admin = stage.gateway.admin_url();
         for (act, status) in [("promote", 403), ("rollback", 200)] {
             let (code, said) = forebay(&["plugin", act, "guard", "--admin", &admin]).await;
@@ -180,6 +184,23 @@ fn a_candidate_is_promoted_and_rolled_back_by_the_admin_api_and_the_command() {
         stage.gateway.admin().get("/v1/plugins/guard/promote").send().await.refused(405, "method-not-allowed");
         let forged = stage.gateway.admin().post("/v1/plugins/guard/promote").header("origin", "https://evil.test");
         assert!(forged.send().await.status >= 400);
+        stage.ask().await.ok();
+    });
+}
+
+#[test]
+fn a_reloaded_version_that_was_rolled_back_stays_away() {
+    run(async {
+        let stage = Stage::with("edit", None).await;
+        stage.ask().await.ok();
+        stage.reload("answer", None).await.unwrap();
+        stage.ask().await.refused(403, "forbidden");
+        stage.act("rollback").await.ok();
+        for _ in 0..2 {
+            stage.ask().await.ok();
+            stage.reload("answer", None).await.unwrap();
+        }
+        stage.act("rollback").await.refused(400, "bad-request");
         stage.ask().await.ok();
     });
 }

@@ -21,6 +21,7 @@ impl Reader<'_> {
             self.check.mistake(format!("{at}.path"), "must start with `/`", None);
         }
         self.all_known(&format!("{at}.middleware"), &route.middleware, &names.functions, "function");
+        self.websocket(at, route);
         let target = match route.dialect.as_deref() {
             Some("oip") => Target::Inference(self.inference(at, route, names, file)),
             Some("http") if route.function.is_some() => {
@@ -165,6 +166,16 @@ impl Reader<'_> {
         }
     }
 
+    /// Only an origin can be asked for a WebSocket: functions know whole requests and answers.
+    fn websocket(&mut self, at: &str, route: &file::Route) {
+        let fits = route.dialect.as_deref() == Some("http") && route.function.is_none() && route.middleware.is_empty();
+        if route.websocket && !fits {
+            let hint = "functions cannot see messages: give WebSockets a route of their own";
+            let message = "needs dialect `http` and an `origin` without functions";
+            self.check.mistake(format!("{at}.websocket"), message, Some(hint.into()));
+        }
+    }
+
     /// What belongs to inferences does not stand on other routes.
     fn no_inference(&mut self, at: &str, route: &file::Route) {
         for (key, given) in [
@@ -187,6 +198,7 @@ impl Reader<'_> {
             return None;
         };
         let url = self.base_url(&format!("{at}.origin"), origin)?;
-        Some(OriginTarget { url, forward_authorization: route.forward_authorization })
+        let (forward_authorization, websocket) = (route.forward_authorization, route.websocket);
+        Some(OriginTarget { url, forward_authorization, websocket })
     }
 }

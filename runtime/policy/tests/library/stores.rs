@@ -5,6 +5,8 @@ use std::io::Write;
 use std::sync::Arc;
 
 use forebay_policy::Capability::{Clock, Counters, Http, Identity, KeyValue, Keys, Log, Notes};
+use forebay_policy::{Capability, Plugin};
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -41,30 +43,59 @@ impl Write for Lines {
     }
 }
 
-#[tokio::test]
-async fn audit_chains_what_it_writes() {
-    let shelf = Arc::new(Shelf::default());
-    let plugin =
-        load("audit", &json!({"key": "audit"}), &[Http, Identity, Clock, KeyValue, Keys, Log], shelf.services());
+const GRANTS: [Capability; 6] = [Http, Identity, Clock, KeyValue, Keys, Log];
+
+fn audit(shelf: &Arc<Shelf>, key: &str) -> Plugin {
+    load("audit", &json!({ "key": key }), &GRANTS, shelf.services())
+}
+
+/// The records that are written meanwhile.
+async fn recorded(work: impl Future<Output = ()>) -> Vec<Value> {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
     let guard = tracing::subscriber::set_default(subscriber);
-    let request = Ask::default().claims(json!({"tenant": "acme"})).context();
-    goes_on(ask(&plugin, &request).await);
-    respond(&plugin, Reply(BTreeMap::new()), &request).await;
+    work.await;
     drop(guard);
     let text = String::from_utf8(lines.0.lock().clone()).unwrap();
-    let records: Vec<Value> = text.lines().filter_map(record).collect();
-    assert_eq!(records.len(), 2, "{text}");
+    text.lines().filter_map(record).collect()
+}
+
+#[tokio::test]
+async fn audit_chains_what_it_writes() {
+    let shelf = Arc::new(Shelf::default());
+    let plugin = audit(&shelf, "audit");
+    let request = Ask::default().claims(json!({"tenant": "acme"})).context();
+    let records = recorded(async {
+        goes_on(ask(&plugin, &request).await);
+        respond(&plugin, Reply(BTreeMap::new()), &request).await;
+    })
+    .await;
+    assert_eq!(records.len(), 2, "{records:?}");
     assert_eq!((&records[0]["event"], &records[1]["event"]), (&json!("asked"), &json!("answered")));
     assert_eq!((&records[0]["n"], &records[1]["n"], &records[1]["status"]), (&json!(0), &json!(1), &json!(200)));
     assert_eq!(records[1]["prev"], records[0]["hash"]);
     assert_eq!(records[1]["tenant"], "acme");
+    assert_eq!(answer(ask(&audit(&shelf, "other"), &Ask::default().context()).await).status, 503);
+}
 
-    let keyless =
-        load("audit", &json!({"key": "other"}), &[Http, Identity, Clock, KeyValue, Keys, Log], shelf.services());
-    assert_eq!(answer(ask(&keyless, &Ask::default().context()).await).status, 503);
+#[tokio::test]
+async fn audit_never_forks_when_many_write_at_once() {
+    const AT_ONCE: usize = 12;
+    let plugin = audit(&Arc::new(Shelf::default()), "audit");
+    let records = recorded(async {
+        let calls = (0..AT_ONCE).map(|_| {
+            let plugin = plugin.clone();
+            async move { goes_on(ask(&plugin, &Ask::default().context()).await) }
+        });
+        join_all(calls).await;
+    })
+    .await;
+    let mut by_place: Vec<&Value> = records.iter().collect();
+    by_place.sort_by_key(|record| record["n"].as_u64());
+    assert_eq!(by_place.len(), AT_ONCE);
+    assert!(by_place.iter().enumerate().all(|(n, record)| record["n"] == n && record["chain"] == by_place[0]["chain"]));
+    assert!(by_place.windows(2).all(|pair| pair[1]["prev"] == pair[0]["hash"]), "{by_place:?}");
 }
 
 /// The record in a line of the log, if there is one: some field or the message has it as text.

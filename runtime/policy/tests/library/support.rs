@@ -18,6 +18,7 @@ use forebay_policy::{
 use parking_lot::Mutex;
 use ring::hmac;
 use serde_json::Value;
+use tokio::task::yield_now;
 
 static ENGINE: LazyLock<Engine> =
     LazyLock::new(|| Engine::new(&EngineLimits { instances: 64, ..EngineLimits::default() }).expect("an engine"));
@@ -215,10 +216,13 @@ impl Counters for Shelf {
     }
 }
 
+/// Each operation lets others go first, so that those of several calls come between each other.
 impl KeyValue for Shelf {
     fn get<'a>(&'a self, key: &'a str) -> Wait<'a, Result<Option<Bytes>, StoreFailure>> {
-        let value = self.values.lock().get(key).cloned();
-        Box::pin(async move { Ok(value) })
+        Box::pin(async move {
+            yield_now().await;
+            Ok(self.values.lock().get(key).cloned())
+        })
     }
     fn set<'a>(
         &'a self,
@@ -227,16 +231,22 @@ impl KeyValue for Shelf {
         _: Duration,
         if_absent: bool,
     ) -> Wait<'a, Result<bool, StoreFailure>> {
-        let mut values = self.values.lock();
-        let kept = !(if_absent && values.contains_key(key));
-        if kept {
-            values.insert(key.to_owned(), value);
-        }
-        Box::pin(async move { Ok(kept) })
+        Box::pin(async move {
+            yield_now().await;
+            let mut values = self.values.lock();
+            let kept = !(if_absent && values.contains_key(key));
+            if kept {
+                values.insert(key.to_owned(), value);
+            }
+            Ok(kept)
+        })
     }
     fn delete<'a>(&'a self, key: &'a str) -> Wait<'a, Result<(), StoreFailure>> {
-        self.values.lock().remove(key);
-        Box::pin(async { Ok(()) })
+        Box::pin(async move {
+            yield_now().await;
+            self.values.lock().remove(key);
+            Ok(())
+        })
     }
 }
 
