@@ -2,17 +2,21 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use forebay_http::{Finish, ResponseBody};
+use forebay_policy::{Context, Phase};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response};
 use http_body::Body as _;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::Refusal;
+use crate::policy::Chain;
 use crate::identity::Verified;
 use crate::identity::challenge::Challenge;
+use crate::pipeline::websocket::Switch;
 use crate::route::Route;
 use crate::telemetry::access_log::Line;
 use crate::telemetry::metrics::Metrics;
@@ -40,8 +44,12 @@ pub(crate) struct Exchange {
     pub(crate) cache_status: Option<String>,
     /// Room for the body; given back when the answer is there.
     pub(crate) room: Option<OwnedSemaphorePermit>,
+    /// The policies that were asked about it, where they look at responses too.
+    pub(crate) heard: Option<(Arc<Chain>, Context)>,
     /// Given back at the end.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
+    /// The WebSocket that the response begins.
+    pub(crate) switch: Option<Box<Switch>>,
     challenge: Challenge,
     /// For the client's next proof.
     nonce: Option<String>,
@@ -90,7 +98,9 @@ impl Exchange {
             region_timing: None,
             cache_status: None,
             room: None,
+            heard: None,
             permit: None,
+            switch: None,
             challenge: Challenge::default(),
             nonce: None,
             end: Some(End { line, unidentified: None, route: None, started, metrics: Arc::clone(metrics) }),
@@ -139,6 +149,22 @@ impl Exchange {
         self.cache_status = Some(member);
     }
 
+    /// Remembers whom the request was shown to.
+    ///
+    /// # Errors
+    /// What they refused it with.
+    pub(crate) fn heard<T>(
+        &mut self,
+        chain: &Arc<Chain>,
+        heard: Result<(T, Context), (Refusal, Context)>,
+    ) -> Result<(T, Context), Refusal> {
+        let (Ok((_, context)) | Err((_, context))) = &heard;
+        if chain.has(Phase::Response) {
+            self.heard = Some((Arc::clone(chain), context.clone()));
+        }
+        heard.map_err(|(refusal, _)| refusal)
+    }
+
     /// The response to a refusal.
     pub(crate) fn refuse(&mut self, refusal: Refusal) -> Response<ResponseBody> {
         if let Some(end) = &mut self.end {
@@ -184,6 +210,11 @@ impl Exchange {
         end.line.status = head.status.as_u16();
         end.line.region = self.trail.region.take();
         end.line.attempts = self.trail.attempts;
+        if let Some(switch) = self.switch.take() {
+            end.line.reason = Some("cut");
+            switch.begin(Ending { end: Some(end), sent: Arc::default(), completed: false, permit: self.permit.take() });
+            return Response::from_parts(head, body);
+        }
         // An answer that is all there is the connection's to send, within its own limits: a client that does not take it
         // must not hold a place that others wait for. A stream holds its place to the end.
         let permit = self.permit.take().filter(|_| body.as_full().is_none() && !body.is_end_stream());
@@ -192,6 +223,47 @@ impl Exchange {
             end.close(finish);
         });
         Response::from_parts(head, body)
+    }
+}
+
+/// The end of a request whose connection goes on in another protocol: it keeps its place until this is dropped, which
+/// writes its line.
+pub(crate) struct Ending {
+    end: Option<End>,
+    sent: Arc<AtomicU64>,
+    completed: bool,
+    #[expect(dead_code, reason = "held for its drop")]
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Ending {
+    /// Counts the bytes sent to the client.
+    pub(crate) fn sent(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.sent)
+    }
+
+    /// Why it ended; None: as it should.
+    pub(crate) fn because(&mut self, reason: Option<&'static str>) {
+        self.completed = reason.is_none();
+        if let Some(end) = &mut self.end {
+            end.line.reason = reason;
+        }
+    }
+
+    /// A refusal ended it.
+    pub(crate) fn refused(&mut self, refusal: &Refusal) {
+        self.because(Some(refusal.reason()));
+        if let Some(end) = &mut self.end {
+            end.line.cause = refusal.cause().map(str::to_owned);
+        }
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(end) = self.end.take() {
+            end.close(Finish { bytes: self.sent.load(Ordering::Relaxed), completed: self.completed });
+        }
     }
 }
 

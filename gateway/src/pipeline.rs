@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Body as _;
 use tracing::Instrument;
 
-use crate::config::{InferenceTarget, Target};
+use crate::config::{InferenceTarget, OriginTarget, Target};
 use crate::dialect::{self, Ask, ModelName};
 use crate::edge::Edge;
 use crate::error::Refusal;
@@ -30,11 +30,13 @@ use crate::route::Route;
 use crate::telemetry::timing::Stage;
 use crate::upstream::proxy;
 use crate::upstream::regions::Call;
+use websocket::Opening;
 
 mod areas;
 mod inference;
 mod passing;
 mod question;
+pub(crate) mod websocket;
 
 /// Answers one request. Whatever happens, there is a response, a log line and a count.
 pub(crate) async fn handle(
@@ -47,8 +49,22 @@ pub(crate) async fn handle(
     let mut exchange = Exchange::begin(&head, connection.peer, &edge.metrics);
     let span = tracing::info_span!("request", trace = exchange.trace.id());
     let answered = stages(edge, connection, &mut exchange, authority, head, body).instrument(span).await;
-    let response = answered.unwrap_or_else(|refusal| exchange.refuse(refusal));
+    let response = match answered {
+        Ok(response) => response,
+        Err(refusal) => refused(&mut exchange, refusal).await,
+    };
     exchange.finish(&edge.pop.name, response)
+}
+
+/// The response to a refusal, with what the route's policies add to every response. Before they were asked, nothing is
+/// added.
+async fn refused(exchange: &mut Exchange, refusal: Refusal) -> Response<ResponseBody> {
+    let mut response = exchange.refuse(refusal);
+    if let Some((chain, context)) = exchange.heard.take() {
+        let status = response.status();
+        chain.on_refusal(status, response.headers_mut(), &context).await;
+    }
+    response
 }
 
 /// The stages, in order.
@@ -57,7 +73,7 @@ async fn stages(
     connection: &ConnectionInfo,
     exchange: &mut Exchange,
     authority: Option<Authority>,
-    head: Parts,
+    mut head: Parts,
     body: RequestBody,
 ) -> Result<Response<ResponseBody>, Refusal> {
     let host = authority.as_ref().map(|authority| authority.host().to_ascii_lowercase()).unwrap_or_default();
@@ -76,9 +92,13 @@ async fn stages(
     let identity = identify(edge, exchange, &route, &asked, admitted.deadline).await?;
 
     exchange.enter(Stage::PolicyRequest);
+    let opening = opening(&route, &mut head, &body);
     let facts = facts(&route, connection, exchange, host, head, ask.as_ref());
-    let (facts, context) = route.chain.on_request(facts, &identity, admitted.deadline).await?;
+    let heard = route.chain.on_request(facts, &identity, admitted.deadline).await;
+    let (facts, context) = exchange.heard(&route.chain, heard)?;
     if let (Target::Inference(target), Some(ask)) = (&route.config.target, &ask) {
+        // After policy, which may answer any method: a browser asks with OPTIONS before it asks.
+        ask.check_method(&facts.method)?;
         ask.check_model(target)?;
     }
 
@@ -89,9 +109,10 @@ async fn stages(
             inference::answer(&work, exchange, target, &name, body).await
         }
         (Target::Inference(target), Some(ask)) => question::answer(&work, exchange, target, &ask).await,
-        (Target::Origin(target), _) => {
-            passing::answer(&work, exchange, target.forward_authorization, body).await
-        }
+        (Target::Origin(target), _) => match opening? {
+            Some(opening) => websocket::answer(&work, exchange, target.forward_authorization, opening).await,
+            None => passing::answer(&work, exchange, target.forward_authorization, body).await,
+        },
         (Target::Function(target), _) => {
             passing::answer(&work, exchange, target.forward_authorization, body).await
         }
@@ -192,11 +213,18 @@ impl<'a> Work<'a> {
 fn ask(route: &Route, head: &Parts) -> Result<Option<Ask>, Refusal> {
     match &route.config.target {
         Target::Inference(_) => {
-            let ask = dialect::oip::ask(route.inner_path(head.uri.path()))?;
-            ask.check_method(&head.method)?;
-            Ok(Some(ask))
+            Ok(Some(dialect::oip::ask(route.inner_path(head.uri.path()))?))
         }
         Target::Origin(_) | Target::Function(_) => Ok(None),
+    }
+}
+
+/// The client's part of the opening of a WebSocket, on a route that has them. What is wrong with it is told after the
+/// policies had their say.
+fn opening(route: &Route, head: &mut Parts, body: &RequestBody) -> Result<Option<Opening>, Refusal> {
+    match &route.config.target {
+        Target::Origin(OriginTarget { websocket: true, .. }) => Opening::of(head, body),
+        _ => Ok(None),
     }
 }
 

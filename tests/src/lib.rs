@@ -17,6 +17,7 @@ pub mod questions;
 pub mod raw;
 pub mod region;
 pub mod runtime;
+pub mod sockets;
 pub mod tap;
 
 pub use answer::Answer;

@@ -22,6 +22,9 @@ use crate::error::Refusal;
 use crate::identity::Identity;
 use crate::telemetry::metrics::Metrics;
 
+/// How long the plugins may take over a refusal, whose request may have no time left.
+const REFUSAL: Duration = Duration::from_secs(1);
+
 /// A route's plugins, in the order they run.
 pub(crate) struct Chain {
     policies: Vec<Arc<Policy>>,
@@ -62,13 +65,13 @@ impl Chain {
     /// back is what the later hooks are called with.
     ///
     /// # Errors
-    /// A plugin answered instead, failed, or the deadline passed.
+    /// A plugin answered instead, failed, or the deadline passed. The refusal goes through `on_refusal`, with the context.
     pub(crate) async fn on_request(
         &self,
         facts: RequestFacts,
         identity: &Identity,
         deadline: Instant,
-    ) -> Result<(Arc<RequestFacts>, Context), Refusal> {
+    ) -> Result<(Arc<RequestFacts>, Context), (Refusal, Context)> {
         let mut facts = Arc::new(facts);
         let (who, notes) = (Arc::new(identity.clone()), Arc::default());
         let context_of = |facts: &Arc<RequestFacts>| Context {
@@ -77,26 +80,39 @@ impl Chain {
             deadline,
             notes: Arc::clone(&notes),
         };
+        let asked = self.ask_each(&mut facts, identity, context_of).await;
+        let context = context_of(&facts);
+        match asked {
+            Ok(()) => Ok((facts, context)),
+            Err(refusal) => Err((refusal, context)),
+        }
+    }
+
+    async fn ask_each(
+        &self,
+        facts: &mut Arc<RequestFacts>,
+        identity: &Identity,
+        context_of: impl Fn(&Arc<RequestFacts>) -> Context,
+    ) -> Result<(), Refusal> {
         for policy in self.with(Phase::Request) {
             let recall = policy.plugin.recall_request(facts.as_ref(), identity);
             if let (Recall::Known(outcome), None) = (&recall, &policy.shadow) {
                 if let Some(edits) = known(policy, outcome)? {
-                    Arc::make_mut(&mut facts).edit(&edits);
+                    Arc::make_mut(facts).edit(edits);
                 }
                 continue;
             }
-            let context = context_of(&facts);
+            let context = context_of(facts);
             let call = policy.plugin.run_request(&context, recall);
             let beside = |plugin: Plugin, context: Context| async move { plugin.on_request(&context).await };
             let edits = self.run_beside(policy, Phase::Request, &context, call, beside).await?;
             // Nobody else holds the head by now, unless a candidate is still looking at it: then this makes a copy.
             drop(context);
             if !edits.is_empty() {
-                Arc::make_mut(&mut facts).edit(&edits);
+                Arc::make_mut(facts).edit(&edits);
             }
         }
-        let context = context_of(&facts);
-        Ok((facts, context))
+        Ok(())
     }
 
     /// Lets the plugins seal what is about to leave the PoP.
@@ -179,6 +195,19 @@ impl Chain {
             contents = sealable.map(|sealable| sealable.contents);
         }
         Ok(contents.map(|contents| Shown { contents, touched }))
+    }
+
+    /// Shows the plugins the head of a refusal, so that what they add to every response is there too. It stays a refusal:
+    /// a plugin that fails or answers now changes nothing of it.
+    pub(crate) async fn on_refusal(&self, status: StatusCode, headers: &mut HeaderMap, context: &Context) {
+        let context = Context { deadline: Instant::now() + REFUSAL, ..context.clone() };
+        for policy in self.with(Phase::Response) {
+            let head = Arc::new(ResponseFacts { status: status.as_u16(), headers: headers.clone() });
+            let recall = policy.plugin.recall_response(&*head, false, &*context.request, &*context.identity);
+            if let Ok(edits) = self.on_response_head(policy, head, &context, recall).await {
+                edits.apply(headers);
+            }
+        }
     }
 
     /// The head of a response without contents, which a candidate can be shown too.

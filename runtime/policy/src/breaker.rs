@@ -1,9 +1,12 @@
 //! Quarantine: a plugin that fails again and again is left alone for a while.
 //!
-//! Requests are refused either way; what it saves is the time that a node would spend on calls that fail. A
-//! pure function of what happened and of the time that it is told.
+//! Requests are refused either way; what it saves is the time that a node would spend on calls that fail. Failures in a
+//! row are counted for each phase: a plugin that decides well about heads and fails on every body fails every request
+//! with a body. While any of its phases rests, all do. A pure function of what happened and of the time that it is told.
 
 use std::time::{Duration, Instant};
+
+use crate::phase::Phase;
 
 /// The first quarantine. Each one that ends in another failure is followed by one twice as long.
 const FIRST: Duration = Duration::from_secs(1);
@@ -29,9 +32,55 @@ pub(crate) enum Pass {
     Probe,
 }
 
-/// The breaker of one plugin.
+/// The breakers of one plugin, one for each phase.
 #[derive(Debug)]
-pub(crate) struct Breaker {
+pub(crate) struct Breakers([Breaker; Phase::ALL.len()]);
+
+impl Breakers {
+    /// Breakers that so many failures in a row open; 0: none do.
+    pub(crate) fn new(after: u32) -> Self {
+        Self(Phase::ALL.map(|_| Breaker::new(after)))
+    }
+
+    /// Whether a call of this phase may begin, as [`Breaker::admit`] has it. A phase whose time is over keeps no other one
+    /// out: a request must get as far as the call that decides.
+    pub(crate) fn admit(&mut self, phase: Phase, now: Instant) -> Option<Pass> {
+        if self.0.iter().any(|breaker| breaker.rests(now)) {
+            return None;
+        }
+        self.of(phase)?.admit(now)
+    }
+
+    /// Whether a verdict of this phase may be given without a call.
+    pub(crate) fn vouch(&mut self, phase: Phase) -> bool {
+        self.all_closed() && self.of(phase).is_some_and(Breaker::vouch)
+    }
+
+    /// Whether no phase is in quarantine.
+    pub(crate) fn all_closed(&self) -> bool {
+        self.0.iter().all(Breaker::is_closed)
+    }
+
+    /// Whether no failure is counted.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.0.iter().all(Breaker::is_calm)
+    }
+
+    /// Notes how a call of this phase ended.
+    pub(crate) fn ended(&mut self, phase: Phase, pass: Pass, end: End, now: Instant) {
+        if let Some(breaker) = self.of(phase) {
+            breaker.ended(pass, end, now);
+        }
+    }
+
+    fn of(&mut self, phase: Phase) -> Option<&mut Breaker> {
+        self.0.get_mut(phase as usize)
+    }
+}
+
+/// The breaker of one phase.
+#[derive(Debug)]
+struct Breaker {
     /// How many failures in a row open it; 0: none do.
     after: u32,
     state: State,
@@ -45,12 +94,12 @@ enum State {
 }
 
 impl Breaker {
-    pub(crate) fn new(after: u32) -> Self {
+    fn new(after: u32) -> Self {
         Self { after, state: State::Closed { failures: 0 } }
     }
 
     /// Whether a call may begin. Whoever gets a pass says with [`Breaker::ended`] how the call ended.
-    pub(crate) fn admit(&mut self, now: Instant) -> Option<Pass> {
+    fn admit(&mut self, now: Instant) -> Option<Pass> {
         match self.state {
             State::Closed { .. } => Some(Pass::Call),
             State::Open { until, wait } if now >= until => {
@@ -62,7 +111,7 @@ impl Breaker {
     }
 
     /// Whether a verdict may be given without a call. One that was counts as a call that ended well.
-    pub(crate) fn vouch(&mut self) -> bool {
+    fn vouch(&mut self) -> bool {
         let closed = matches!(self.state, State::Closed { .. });
         if closed {
             self.state = State::Closed { failures: 0 };
@@ -70,13 +119,22 @@ impl Breaker {
         closed
     }
 
+    fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed { .. })
+    }
+
+    /// Whether its quarantine goes on.
+    fn rests(&self, now: Instant) -> bool {
+        matches!(self.state, State::Open { until, .. } if now < until)
+    }
+
     /// Whether no failure is counted.
-    pub(crate) fn is_calm(&self) -> bool {
+    fn is_calm(&self) -> bool {
         matches!(self.state, State::Closed { failures: 0 })
     }
 
     /// Notes how a call ended. Calls that began before a quarantine do not change it.
-    pub(crate) fn ended(&mut self, pass: Pass, end: End, now: Instant) {
+    fn ended(&mut self, pass: Pass, end: End, now: Instant) {
         let open = |wait: Duration| State::Open { until: now + wait, wait };
         match (&mut self.state, pass, end) {
             (State::Closed { failures }, _, End::Well) => *failures = 0,
@@ -189,6 +247,30 @@ mod tests {
         assert!(!breaker.vouch() && !breaker.is_calm());
         breaker.ended(Pass::Probe, End::Well, start + FIRST);
         assert!(breaker.is_calm() && breaker.vouch());
+    }
+
+    #[test]
+    fn failures_are_in_a_row_by_phase_and_quarantine_is_of_all() {
+        let (mut breakers, start) = (Breakers::new(2), Instant::now());
+        let (head, body) = (Phase::Request, Phase::RequestBody);
+        for _ in 0..2 {
+            assert!(breakers.vouch(head) && breakers.admit(head, start) == Some(Pass::Call));
+            breakers.ended(head, Pass::Call, End::Well, start);
+            assert_eq!(breakers.admit(body, start), Some(Pass::Call));
+            breakers.ended(body, Pass::Call, End::Badly, start);
+        }
+        assert!(!breakers.all_closed() && !breakers.is_calm() && !breakers.vouch(head));
+        assert_eq!((breakers.admit(head, start), breakers.admit(body, start)), (None, None));
+        // When its time is over, requests get as far as the one call that decides.
+        let now = start + FIRST;
+        for pass in [Some(Pass::Probe), None] {
+            assert_eq!(breakers.admit(head, now), Some(Pass::Call));
+            breakers.ended(head, Pass::Call, End::Well, now);
+            assert_eq!(breakers.admit(body, now), pass);
+        }
+        assert!(!breakers.vouch(head));
+        breakers.ended(body, Pass::Probe, End::Well, now);
+        assert!(breakers.is_calm() && breakers.vouch(head));
     }
 
     #[test]

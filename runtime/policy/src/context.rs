@@ -28,9 +28,12 @@ pub struct Context {
     pub notes: Arc<Notes>,
 }
 
+/// The notes of one plugin, by name.
+type Board = BTreeMap<String, Vec<u8>>;
+
 /// The notes of all plugins in one request.
 #[derive(Default)]
-pub struct Notes(Mutex<BTreeMap<Arc<str>, BTreeMap<String, Vec<u8>>>>);
+pub struct Notes(Mutex<BTreeMap<Arc<str>, Board>>);
 
 impl Notes {
     /// Leaves a note; false when the plugin has no room for it.

@@ -7,15 +7,16 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::breaker::{Breaker, End, Pass};
+use crate::breaker::{Breakers, End, Pass};
 use crate::error::Failure;
+use crate::phase::Phase;
 
 /// Counts a plugin's calls in flight and remembers how its last ones ended.
 pub(crate) struct Gate {
     most: u32,
     in_flight: AtomicU32,
-    breaker: Mutex<Breaker>,
-    /// No failure is counted: what a verdict from the memo reads instead of the breaker.
+    breakers: Mutex<Breakers>,
+    /// No failure is counted: what a verdict from the memo reads instead of the breakers.
     calm: AtomicBool,
     /// A call ended with a verdict.
     served: AtomicBool,
@@ -24,34 +25,40 @@ pub(crate) struct Gate {
 impl Gate {
     /// A gate for `most` calls at once, which closes after that many failures in a row.
     pub(crate) fn new(most: u32, failures: u32) -> Self {
-        let breaker = Mutex::new(Breaker::new(failures));
-        Self { most, in_flight: AtomicU32::new(0), breaker, calm: AtomicBool::new(true), served: AtomicBool::new(false) }
+        let breakers = Mutex::new(Breakers::new(failures));
+        Self {
+            most,
+            in_flight: AtomicU32::new(0),
+            breakers,
+            calm: AtomicBool::new(true),
+            served: AtomicBool::new(false),
+        }
     }
 
-    /// Lets one call in.
+    /// Lets one call of this phase in.
     ///
     /// # Errors
     /// `PoolExhausted` when the plugin has as many calls in flight as it may; `Quarantined`.
-    pub(crate) fn enter(self: &Arc<Self>) -> Result<Entered, Failure> {
+    pub(crate) fn enter(self: &Arc<Self>, phase: Phase) -> Result<Entered, Failure> {
         let slot = self.slot().ok_or(Failure::PoolExhausted)?;
-        let pass = self.breaker.lock().admit(Instant::now()).ok_or(Failure::Quarantined)?;
-        Ok(Entered { slot, pass, end: End::Unknown })
+        let pass = self.breakers.lock().admit(phase, Instant::now()).ok_or(Failure::Quarantined)?;
+        Ok(Entered { slot, phase, pass, end: End::Unknown })
     }
 
-    /// Whether a verdict that is known may be given without a call: not in quarantine, where requests are refused.
-    pub(crate) fn vouch(&self) -> bool {
+    /// Whether a verdict of this phase that is known may be given without a call: not in quarantine, where requests are refused.
+    pub(crate) fn vouch(&self, phase: Phase) -> bool {
         if self.calm.load(Ordering::Relaxed) {
             return true;
         }
-        let mut breaker = self.breaker.lock();
-        let vouched = breaker.vouch();
-        self.calm.store(breaker.is_calm(), Ordering::Relaxed);
+        let mut breakers = self.breakers.lock();
+        let vouched = breakers.vouch(phase);
+        self.calm.store(breakers.is_calm(), Ordering::Relaxed);
         vouched
     }
 
     /// Whether some call ended with a verdict and the plugin is not in quarantine.
     pub(crate) fn served_well(&self) -> bool {
-        self.served.load(Ordering::Relaxed) && self.breaker.lock().vouch()
+        self.served.load(Ordering::Relaxed) && self.breakers.lock().all_closed()
     }
 
     /// How many calls may be in flight at once.
@@ -83,6 +90,7 @@ impl Drop for Slot {
 /// A call that was let in. Leaves when dropped, since the future of a call may be dropped at any time.
 pub(crate) struct Entered {
     slot: Slot,
+    phase: Phase,
     pass: Pass,
     end: End,
 }
@@ -101,12 +109,12 @@ impl Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         let gate = &self.slot.0;
-        let mut breaker = gate.breaker.lock();
-        breaker.ended(self.pass, self.end, Instant::now());
+        let mut breakers = gate.breakers.lock();
+        breakers.ended(self.phase, self.pass, self.end, Instant::now());
         if self.end == End::Well && !gate.served.load(Ordering::Relaxed) {
             gate.served.store(true, Ordering::Relaxed);
         }
-        gate.calm.store(breaker.is_calm(), Ordering::Relaxed);
+        gate.calm.store(breakers.is_calm(), Ordering::Relaxed);
     }
 }
 
@@ -120,11 +128,11 @@ mod tests {
     #[test]
     fn calls_in_flight_are_bounded_and_leave_when_dropped() {
         let gate = Arc::new(Gate::new(2, 20));
-        let (first, second) = (gate.enter().unwrap(), gate.enter().unwrap());
-        assert_eq!(gate.enter().err(), Some(Failure::PoolExhausted));
+        let (first, second) = (gate.enter(Phase::Request).unwrap(), gate.enter(Phase::Request).unwrap());
+        assert_eq!(gate.enter(Phase::Request).err(), Some(Failure::PoolExhausted));
         drop(first);
-        let third = gate.enter().unwrap();
-        assert_eq!(gate.enter().err(), Some(Failure::PoolExhausted));
+        let third = gate.enter(Phase::Request).unwrap();
+        assert_eq!(gate.enter(Phase::Request).err(), Some(Failure::PoolExhausted));
         second.ended(&Ok(()));
         third.ended(&BAD);
         assert_eq!(gate.in_flight.load(Ordering::Relaxed), 0);
@@ -133,11 +141,11 @@ mod tests {
     #[test]
     fn failures_that_blame_the_plugin_close_it() {
         let gate = Arc::new(Gate::new(1, 2));
-        gate.enter().unwrap().ended(&BAD);
-        gate.enter().unwrap().ended(&Err::<(), _>(Failure::PoolExhausted));
-        drop(gate.enter().unwrap());
-        gate.enter().unwrap().ended(&BAD);
-        assert_eq!(gate.enter().err(), Some(Failure::Quarantined));
+        gate.enter(Phase::Request).unwrap().ended(&BAD);
+        gate.enter(Phase::Request).unwrap().ended(&Err::<(), _>(Failure::PoolExhausted));
+        drop(gate.enter(Phase::Request).unwrap());
+        gate.enter(Phase::Request).unwrap().ended(&BAD);
+        assert_eq!(gate.enter(Phase::Request).err(), Some(Failure::Quarantined));
         assert_eq!(gate.in_flight.load(Ordering::Relaxed), 0);
     }
 }

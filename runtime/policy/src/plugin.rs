@@ -320,9 +320,10 @@ impl Plugin {
         if self.inner.ready.recipe.hooks.get(phase).is_none() {
             return Ok(None);
         }
-        let entered = self.inner.gate.enter()?;
+        let entered = self.inner.gate.enter(phase)?;
         let subject = Subject { context: Some(context.clone()), ..subject };
-        let result = self.inner.call(phase, subject, params).await;
+        // On the heap: what a run needs would else lie in the future of every request, run or not.
+        let result = Box::pin(self.inner.call(phase, subject, params)).await;
         entered.ended(&result);
         result.map(Some)
     }

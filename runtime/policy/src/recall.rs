@@ -122,12 +122,12 @@ impl Memory {
         }
     }
 
-    fn recall(&self, memo: &Memo<Kept>, facts: &Facts<'_>, gate: &Gate) -> Recall {
+    fn recall(&self, phase: Phase, memo: &Memo<Kept>, facts: &Facts<'_>, gate: &Gate) -> Recall {
         if self.recorder.is_armed() {
             return Recall::Unknown(Unknown { keep: memo.is_on(), record: true });
         }
         match memo.recall(facts) {
-            Recalled::Hit(kept) if gate.vouch() => Recall::Known(kept.into_outcome()),
+            Recalled::Hit(kept) if gate.vouch(phase) => Recall::Known(kept.into_outcome()),
             Recalled::Hit(_) => Recall::Unknown(Unknown::NOTHING),
             Recalled::Miss { trace } => Recall::Unknown(Unknown { keep: trace, record: false }),
         }
@@ -152,7 +152,7 @@ impl Plugin {
     #[must_use]
     pub fn recall_request(&self, request: &dyn RequestView, identity: &dyn IdentityView) -> Recall {
         let facts = Facts { request: Some(request), identity: Some(identity), response: None, message: false };
-        self.inner.memory.recall(&self.inner.memory.request, &facts, &self.inner.gate)
+        self.inner.memory.recall(Phase::Request, &self.inner.memory.request, &facts, &self.inner.gate)
     }
 
     /// The same of `on-response`; `message`: whether there is one. A hook that is answered from memory cannot have
@@ -166,7 +166,7 @@ impl Plugin {
         identity: &dyn IdentityView,
     ) -> Recall {
         let facts = Facts { request: Some(request), identity: Some(identity), response: Some(response), message };
-        self.inner.memory.recall(&self.inner.memory.response, &facts, &self.inner.gate)
+        self.inner.memory.recall(Phase::Response, &self.inner.memory.response, &facts, &self.inner.gate)
     }
 
     /// Takes in how a traced run ended.

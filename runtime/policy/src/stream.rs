@@ -41,7 +41,7 @@ impl Plugin {
         if !self.phases().has(phase) {
             return Ok(None);
         }
-        let entered = self.inner.gate.enter()?;
+        let entered = self.inner.gate.enter(phase)?;
         match self.inner.ready.take(phase).await {
             Ok(Fresh { store, hook }) => {
                 let inner = Arc::clone(&self.inner);

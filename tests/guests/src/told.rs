@@ -107,6 +107,8 @@ mod tests {
         assert_eq!(Told::read("memory-everywhere"), told("memory", "everywhere"));
         assert_eq!(Told::read("seal-then-trap"), told("seal-then-trap", "on-forward"));
         assert_eq!(Told::read("loop-in-configure"), told("loop-in-configure", "on-request"));
+        let here = |config| Told::read(config).map(|told| (told.is_here("on-request"), told.is_here("on-return")));
+        assert_eq!((here("loop"), here("loop-everywhere")), (Ok((true, false)), Ok((true, true))));
         assert!(Told::read("nonsense").is_err() && Told::read("on-request").is_err());
     }
 }

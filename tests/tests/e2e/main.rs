@@ -22,3 +22,4 @@ mod residency;
 mod sealing;
 mod shadow;
 mod tokens;
+mod websocket;

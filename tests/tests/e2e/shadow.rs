@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use forebay::node::State;
 use forebay_tests::fakes::Origin;
 use forebay_tests::{Answer, Client, Gateway, GatewayFile, Place, assets, eventually, run};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::house::acme;
 use super::lifecycle::forebay;
@@ -102,7 +102,7 @@ impl Stage {
 }
 
 async fn ask(client: &Client) -> Answer {
-    client.post("/x").token(&acme()).header("x-secret", "hunter2").body("{\"pin\":4711}").send().await
+    client.post("/x").token(&acme()).header("x-secret", "hunter2").json(&json!({"pin": 4711})).send().await
 }
 
 #[test]
@@ -257,7 +257,10 @@ fn a_reloaded_version_that_is_quarantined_gives_way_and_stays_away() {
             let answer = stage.ask().await;
             match answer.status {
                 503 => assert_eq!(answer.json()["plugin"], "guard"),
-                _ => break drop(answer.refused(403, "forbidden")),
+                _ => {
+                    answer.refused(403, "forbidden");
+                    break;
+                }
             }
         }
     });

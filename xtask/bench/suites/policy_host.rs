@@ -4,7 +4,7 @@
 //! line; the loop is measured through the whole gateway.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -14,6 +14,7 @@ use crate::cli::Bench;
 use crate::contender::Contender;
 use crate::load::{self, Protocol};
 use crate::peers::forebay;
+use crate::process;
 use crate::report::{Figure, Outcome};
 use crate::sample;
 
@@ -63,14 +64,27 @@ fn beside_a_loop(arena: &Arena, bench: &Bench) -> Result<Vec<Figure>> {
         unit: unit.to_owned(),
         wanted: None,
     };
+    let idle = alone_in_a_loop(arena, &never, Duration::from_secs(bench.seconds))?;
     let deadline_us = forebay::rule::DEADLINE_MS * 1_000;
     Ok(vec![
-        figure("request to a looping plugin, sent to refused, p50", sample::middle(cut), "µs")
-            .wanted(&format!("deadline of {deadline_us} µs of computing, and one tick of 1,000 µs")),
+        figure("request to a looping plugin on an idle node, sent to refused, p50", idle, "µs")
+            .wanted(&format!("deadline of {deadline_us} µs and one tick of 1,000 µs, of computing")),
+        figure("the same under load, waiting for a core included", sample::middle(cut), "µs"),
         figure("p99 of other routes, no loop", sample::middle(quiet.clone()), "µs"),
         figure("p99 of other routes beside a loop, to that", ratio(&resting), "").wanted("1.25"),
         figure("the same, never quarantined", ratio(&looping), ""),
     ])
+}
+
+/// p50 of requests to the plugin that never returns when nobody asks anything else, in microseconds.
+fn alone_in_a_loop(arena: &Arena, contender: &Contender, duration: Duration) -> Result<f64> {
+    let target = contender.target(arena, Protocol::Http1)?;
+    let asker = load::Pacer::start(target, contender.ask_for(forebay::rule::LOOPING), LOOP_EVERY);
+    let started = Instant::now();
+    while started.elapsed() < duration {
+        process::pause();
+    }
+    Ok(asker.finish()?.value_at_quantile(0.50) as f64)
 }
 
 /// p99 of the load, and p50 of what asked the plugin that never returns, in microseconds.

@@ -51,7 +51,7 @@ impl Reader<'_> {
         match serde_json::to_string(&config.cloned().unwrap_or_default()) {
             Ok(text) => Some(text),
             Err(error) => {
-                self.check.mistake(at.to_owned(), format!("cannot be written as JSON: {error}"), None);
+                self.check.mistake(at, format!("cannot be written as JSON: {error}"), None);
                 None
             }
         }

@@ -34,7 +34,8 @@ impl Events {
             let empty = self.is_empty_line(end);
             self.seen = end;
             self.line = end;
-            if empty {
+            // Empty lines before an event belong to it: nobody needs to be asked about them alone.
+            if empty && self.says_something(end) {
                 events.push(self.held.split_to(end).freeze());
                 self.seen = 0;
                 self.line = 0;
@@ -67,6 +68,10 @@ impl Events {
             }
             _ => Some(at + 1),
         }
+    }
+
+    fn says_something(&self, end: usize) -> bool {
+        self.held.get(..end).unwrap_or_default().iter().any(|byte| !matches!(byte, b'\r' | b'\n'))
     }
 
     fn is_empty_line(&self, end: usize) -> bool {

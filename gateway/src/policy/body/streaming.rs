@@ -41,6 +41,8 @@ pub(super) struct Streaming {
     instances: Vec<(Arc<Policy>, BodyStream)>,
     /// Set for a stream of events.
     events: Option<Events>,
+    /// Events that came and were not shown yet.
+    waiting: VecDeque<Bytes>,
     ready: VecDeque<Frame<Bytes>>,
     ended: bool,
     /// Set once a plugin stopped it: what its reader gets behind what is ready.
@@ -75,7 +77,7 @@ impl Streaming {
             context,
             instances,
             events,
-            ready,
+            waiting: VecDeque::new(), ready,
             ended: false,
             broken: None,
             fault,
@@ -105,6 +107,12 @@ impl Streaming {
             }
             if self.ended {
                 return None;
+            }
+            if let Some(event) = self.waiting.pop_front() {
+                if let Err(refusal) = self.part(PartKind::Event, event, false).await {
+                    self.cut(refusal);
+                }
+                continue;
             }
             let taken = match self.source.frame().await {
                 Some(Ok(frame)) => self.take(frame).await,
@@ -141,9 +149,8 @@ impl Streaming {
             let detail = "an event of this stream is longer than policies may look at";
             Refusal::new(forebay_http::ProblemType::BodyTooLarge, detail)
         })?;
-        for event in whole {
-            self.part(PartKind::Event, event, false).await?;
-        }
+        // Each is shown when the reader has taken what the one before became: a plugin may make much of little.
+        self.waiting.extend(whole);
         Ok(())
     }
 
@@ -177,6 +184,7 @@ impl Streaming {
     /// Ends the body behind what was given back before. A client of an event stream is told so in its own terms.
     fn cut(&mut self, refusal: Refusal) {
         self.ended = true;
+        self.waiting.clear();
         self.instances.clear();
         self.broken = Some(BodyError::Broken(format!("stopped by policy: {}", refusal.reason())));
         if self.side == Side::Response && self.events.is_some() {

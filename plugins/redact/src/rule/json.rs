@@ -135,7 +135,7 @@ fn encoded(rest: &[u8], last: bool) -> Unit {
     }
 }
 
-/// `\uXXXX`, or two of them for a character beyond the first plane.
+/// `\u` and four digits, or two of them for a character beyond the first plane.
 fn escaped(rest: &[u8], last: bool) -> Unit {
     let code = |at: usize| {
         let digits = rest.get(at..at + 4).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use forebay_http::{
     Body, ConnectionInfo, DevCa, Drained, Finish, Handler, Limits, Listener, ListenerCounts, ListenerStats, TlsHandle,
-    collect_bounded, tls,
+    Upgrade, Upgraded, collect_bounded, tls,
 };
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
@@ -30,7 +30,7 @@ pub(crate) struct Paths {
 }
 
 impl Handler for Paths {
-    async fn handle(&self, connection: &Arc<ConnectionInfo>, request: Request<Body>) -> Response<Body> {
+    async fn handle(&self, connection: &Arc<ConnectionInfo>, mut request: Request<Body>) -> Response<Body> {
         let finished = self.finished.clone();
         let tell = move |finish| finished.try_send(finish).unwrap_or(());
         let body = match request.uri().path() {
@@ -73,11 +73,35 @@ impl Handler for Paths {
                 });
                 body
             }
+            path @ ("/switch" | "/stay") => {
+                let stays = path == "/stay";
+                match Upgrade::take(request.extensions_mut()) {
+                    None => Body::full("cannot switch"),
+                    Some(upgrade) => return switch(upgrade, stays),
+                }
+            }
             "/panic" => panic!("asked for"),
             _ => Body::empty(),
         };
         Response::new(body)
     }
+}
+
+/// Goes on with an echo, until the node shuts down or, if it `stays`, for ever.
+fn switch(upgrade: Upgrade, stays: bool) -> Response<Body> {
+    upgrade.then(move |io: Upgraded, shutdown| async move {
+        let (mut from, mut to) = tokio::io::split(io);
+        let left = tokio::select! {
+            _ = tokio::io::copy(&mut from, &mut to) => false,
+            () = shutdown.cancelled(), if !stays => true,
+        };
+        if left {
+            to.write_all(b"bye").await.unwrap();
+            to.shutdown().await.unwrap();
+        }
+    });
+    let response = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "echo");
+    response.body(Body::empty()).unwrap()
 }
 
 fn tls_line(connection: &ConnectionInfo) -> String {

@@ -3,6 +3,7 @@
 
 mod early;
 mod harness;
+mod upgrade;
 mod window;
 
 use std::time::{Duration, Instant};

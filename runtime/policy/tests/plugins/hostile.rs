@@ -310,6 +310,21 @@ async fn failing_again_and_again_ends_in_quarantine_for_that_plugin_alone() {
 }
 
 #[tokio::test]
+async fn a_hook_that_always_fails_is_not_excused_by_another_that_never_does() {
+    let mut spec = spec("hostile", "trap-on-request-body");
+    spec.limits.quarantine_after = 3;
+    let plugin = ENGINE.load(spec).unwrap();
+    for _ in 0..3 {
+        assert!(matches!(call(&plugin, Phase::Request, 1).await.0, Ok(Outcome::Continue(()))));
+        assert!(matches!(call(&plugin, Phase::RequestBody, 1).await.0, Err(Failure::Trap(_))));
+    }
+    for phase in Phase::ALL {
+        assert_eq!(call(&plugin, phase, 1).await.0, Err(Failure::Quarantined), "{phase}");
+    }
+    assert!(!plugin.served_well());
+}
+
+#[tokio::test]
 async fn a_log_flood_is_cut_and_harms_nobody() {
     assert!(matches!(ask(&hostile("log-flood")).await, Ok(Outcome::Continue(_))));
 }

@@ -1,5 +1,5 @@
 //! A plugin that changes and refuses parts of bodies as they stream, by the words in them and the rules in its
-//! configuration, and trailers. Acts: `!refuse`, `!trap`, `!loop`, `!drop` (the part), `!count` (the word becomes the
+//! configuration, and trailers. Acts: `!refuse`, `!trap`, `!loop`, `!drop` (the part), `!bytes` (two that are no UTF-8 take its place), `!count` (the word becomes the
 //! number of the part), `!hold` (the part comes with the next one).
 
 #[cfg(target_family = "wasm")]
@@ -113,6 +113,10 @@ mod component {
                 "!trap" => trap(),
                 "!loop" => spin(),
                 "!drop" => text.clear(),
+                "!bytes" => {
+                    part.replace(&[0xff, 0xfe]);
+                    return Verdict::Continue;
+                }
                 "!count" => text = text.replace(&rule.word, &seen.parts.to_string()),
                 "!hold" if !part.last() => seen.held = std::mem::take(&mut text),
                 "!hold" => {}
