@@ -11,8 +11,10 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::node::State;
+use functions::FunctionStatus;
 use plugins::PluginStatus;
 
+mod functions;
 mod plugins;
 mod record;
 mod revocations;
@@ -74,6 +76,7 @@ impl Admin {
             "routes": routes,
             "regions": regions,
             "plugins": self.plugins(),
+            "functions": edge.functions.iter().map(FunctionStatus::of).collect::<Vec<_>>(),
             "artefacts": self.artefacts(),
             "cache": { "entries": entries, "bytes": bytes },
         }))

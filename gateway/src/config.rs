@@ -4,7 +4,7 @@
 //! no zero limit and no unreadable combination; every mistake of a file is reported at once with its key path.
 //!
 //! Reload: everything may change on SIGHUP except addresses, the listener's limits, `cache.memory_bytes`,
-//! `limits.requests`, `limits.buffered_bytes`, `tokens.revocations`, `tokens.proofs`, the `policy` section but for its
+//! `limits.requests`, `limits.buffered_bytes`, `tokens.revocations`, `tokens.proofs`, `tokens.proofs_per_subject`, the `policy` section but for its
 //! signers, and `telemetry`, which are read at start only.
 
 use std::collections::BTreeMap;
@@ -21,9 +21,9 @@ pub mod file;
 mod identity;
 mod policy;
 
-pub use file::{Dpop as DpopMode, LogFormat};
+pub use file::{Dpop as DpopMode, LogFormat, ServerTiming};
 pub use identity::{Issuer, JwksSource, Proofs, Tokens};
-pub use policy::{Function, Outbound, Plugin, PolicyState, Quota, Shadow, Trust};
+pub use policy::{Function, Journal, Outbound, Plugin, PolicyState, Quota, Shadow, Trust};
 
 /// A checked configuration.
 #[derive(Debug, Clone)]
@@ -137,6 +137,8 @@ pub struct Limits {
     pub(crate) listener: forebay_http::Limits,
     pub(crate) answer_bytes: usize,
     pub(crate) websocket_message_bytes: usize,
+    /// How long any answer may go on.
+    pub(crate) stream: Duration,
     pub(crate) requests: usize,
     pub(crate) buffered_bytes: usize,
 }
@@ -192,6 +194,7 @@ pub struct Route {
     pub(crate) request: Duration,
     pub(crate) body_bytes: usize,
     pub(crate) response_headers: HeaderMap,
+    pub(crate) server_timing: ServerTiming,
 }
 
 /// Where a route's requests go.
@@ -228,7 +231,7 @@ pub struct OriginTarget {
 pub struct FunctionTarget {
     pub(crate) name: String,
     pub(crate) forward_authorization: bool,
-    /// It may ask others, of which nobody knows where they are.
+    /// It, or middleware in front of it, may ask others, of which nobody knows where they are.
     pub(crate) reaches_out: bool,
 }
 
@@ -323,6 +326,7 @@ mod tests {
             dialect = "oip"
             regions = ["eu-wst"]
             policies = ["acess"]
+            websocket = true
             [[routes]]
             name = "open"
             path = "/"
@@ -343,6 +347,7 @@ mod tests {
             "routes[0].regions[0]",
             "did you mean `eu-west`?",
             "routes[0].policies[0]",
+            "routes[0].websocket",
             "routes[1]",
             "access = \"public\"",
             "routes[1].origin",

@@ -33,7 +33,7 @@ pub(crate) struct Edge {
     pub(crate) routes: RouteTable,
     pub(crate) identities: Identities,
     pub(crate) policies: Vec<Arc<Policy>>,
-    functions: Vec<function::Loaded>,
+    pub(crate) functions: Vec<function::Loaded>,
     pub(crate) regions: Arc<Regions>,
     keyring: Arc<Keyring>,
     pub(crate) admission: Arc<Admission>,
@@ -65,7 +65,8 @@ impl Edge {
     pub(crate) fn build(config: &Config, lasting: &Lasting, before: Option<&Self>) -> Result<Self, StartError> {
         let keyring = Arc::new(keyring(config)?);
         let policies = load::policies(config, lasting, before.map_or(&[], |before| before.policies.as_slice()))?;
-        let functions = function::load(config, &lasting.functions, before.map(|before| &*before.functions))?;
+        let known = before.map(|before| &*before.functions);
+        let functions = function::load(config, &lasting.functions, &lasting.store, known)?;
         let metrics = &lasting.metrics;
         let regions = regions(config, metrics, before)?;
         Ok(Self {
@@ -83,8 +84,11 @@ impl Edge {
         })
     }
 
-    /// Lets plugins use the keys and regions of this edge: it begins to serve.
+    /// Lets plugins use the keys and regions of this edge, and holds requests in work to its revocations: it begins to
+    /// serve.
     pub(crate) fn publish(&self, config: &Config, lasting: &Lasting) {
+        lasting.store.remember_functions(&self.functions);
+        self.identities.publish();
         lasting.supplies.publish(config, &self.regions, &self.keyring);
     }
 
@@ -150,6 +154,12 @@ fn regions(config: &Config, metrics: &Arc<Metrics>, before: Option<&Edge>) -> Re
     Ok(Regions::new(regions, budget, balance.clone(), Arc::clone(metrics), config.limits.answer_bytes))
 }
 
+/// A route never does without one of its policies.
+fn loaded(policies: &HashMap<String, Arc<Policy>>, name: &str) -> Result<Arc<Policy>, StartError> {
+    let unknown = || StartError::Plugin { name: name.to_owned(), reason: "a route names it, and it is not loaded".into() };
+    policies.get(name).cloned().ok_or_else(unknown)
+}
+
 fn routes(
     config: &Config,
     policies: &HashMap<String, Arc<Policy>>,
@@ -159,12 +169,12 @@ fn routes(
 ) -> Result<RouteTable, StartError> {
     let mut routes = Vec::new();
     for route in &config.routes {
-        let chain = route.policies.iter().filter_map(|name| policies.get(name).cloned()).collect();
+        let chain: Result<Vec<_>, _> = route.policies.iter().map(|name| loaded(policies, name)).collect();
         let origin = match &route.target {
             Target::Origin(target) => Some(Arc::new(Origin::new(target)?)),
             Target::Inference(_) | Target::Function(_) => None,
         };
-        let chain = Arc::new(Chain::new(chain, Arc::clone(keyring), Arc::clone(metrics)));
+        let chain = Arc::new(Chain::new(chain?, Arc::clone(keyring), Arc::clone(metrics)));
         if !route.public && !chain.has(Phase::Request) {
             return Err(StartError::Unguarded(route.name.clone()));
         }

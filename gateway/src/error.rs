@@ -9,8 +9,11 @@ use forebay_http::{BodyError, Problem, ProblemType, ResponseBody};
 use forebay_oip::OipError;
 use forebay_policy::Answer;
 use forebay_wasi_http::Failure;
-use http::header::ALLOW;
+use http::header::{ALLOW, CACHE_CONTROL};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
+
+/// For what no cache may keep.
+pub(crate) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// A request that ends here, with its status. Boxed: the good path carries a pointer.
 #[derive(Debug)]
@@ -153,6 +156,8 @@ impl Refusal {
             let mut response = Response::new(ResponseBody::empty());
             *response.status_mut() = facts.status.unwrap_or_else(|| facts.kind.status());
             response.headers_mut().extend(facts.headers);
+            // An answer to one request, which no cache may give to another unless the plugin says so.
+            response.headers_mut().entry(CACHE_CONTROL).or_insert(NO_STORE);
             return response;
         }
         let mut problem = Problem::new(facts.kind).detail(facts.detail).instance(instance);

@@ -7,14 +7,16 @@ use std::time::Instant;
 
 use forebay_http::{Finish, ResponseBody};
 use forebay_policy::{Context, Phase};
+use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response};
 use http_body::Body as _;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::error::Refusal;
+use crate::config::ServerTiming;
+use crate::error::{NO_STORE, Refusal};
 use crate::policy::Chain;
-use crate::identity::Verified;
+use crate::identity::{Cut, Span, Verified};
 use crate::identity::challenge::Challenge;
 use crate::pipeline::websocket::Switch;
 use crate::route::Route;
@@ -48,6 +50,8 @@ pub(crate) struct Exchange {
     pub(crate) heard: Option<(Arc<Chain>, Context)>,
     /// Given back at the end.
     pub(crate) permit: Option<OwnedSemaphorePermit>,
+    /// How long the response may go on.
+    pub(crate) span: Option<Span>,
     /// The WebSocket that the response begins.
     pub(crate) switch: Option<Box<Switch>>,
     challenge: Challenge,
@@ -100,6 +104,7 @@ impl Exchange {
             room: None,
             heard: None,
             permit: None,
+            span: None,
             switch: None,
             challenge: Challenge::default(),
             nonce: None,
@@ -182,9 +187,22 @@ impl Exchange {
         let now = Instant::now();
         self.clock.close(now);
         let (mut head, body) = response.into_parts();
-        if let Some(route) = self.end.as_ref().and_then(|end| end.route.as_ref()) {
-            head.headers.extend(route.config.response_headers.clone());
+        let end = self.end.as_ref();
+        let route = end.and_then(|end| end.route.as_ref()).map(|route| &route.config);
+        if let Some(route) = route {
+            let refusal = end.is_some_and(|end| end.line.reason.is_some());
+            let own = head.headers.get(CACHE_CONTROL).filter(|_| refusal).cloned();
+            head.headers.extend(route.response_headers.clone());
+            // What a route says of its answers is not said of refusals, which are one caller's.
+            if let Some(own) = own {
+                head.headers.insert(CACHE_CONTROL, own);
+            }
         }
+        if self.nonce.is_some() {
+            // Its nonce is to be used once (RFC 9449, section 8.2).
+            head.headers.insert(CACHE_CONTROL, NO_STORE);
+        }
+        let detail = route.map_or(ServerTiming::default(), |route| route.server_timing);
         let mut set = |name: HeaderName, value: &str, unique: bool| {
             if let Ok(mut value) = HeaderValue::try_from(value) {
                 // HTTP/2 then keeps it out of the table of values seen (RFC 7541, section 6.2.3): it never comes again.
@@ -192,7 +210,7 @@ impl Exchange {
                 head.headers.insert(name, value);
             }
         };
-        set(SERVER_TIMING, &self.clock.header(now, self.region_timing.as_deref()), true);
+        set(SERVER_TIMING, &self.clock.header(now, self.region_timing.as_deref(), detail), true);
         set(REQUEST_ID, self.trace.id(), true);
         if let Some(member) = &self.cache_status {
             set(CACHE_STATUS, &format!("{pop}; {member}"), false);
@@ -212,14 +230,22 @@ impl Exchange {
         end.line.attempts = self.trail.attempts;
         if let Some(switch) = self.switch.take() {
             end.line.reason = Some("cut");
-            switch.begin(Ending { end: Some(end), sent: Arc::default(), completed: false, permit: self.permit.take() });
+            let permit = self.permit.take();
+            let ending = Ending { end: Some(end), sent: Arc::default(), completed: false, permit };
+            switch.begin(ending, self.span.take());
             return Response::from_parts(head, body);
         }
         // An answer that is all there is the connection's to send, within its own limits: a client that does not take it
         // must not hold a place that others wait for. A stream holds its place to the end.
-        let permit = self.permit.take().filter(|_| body.as_full().is_none() && !body.is_end_stream());
+        let streams = body.as_full().is_none() && !body.is_end_stream();
+        let permit = self.permit.take().filter(|_| streams);
+        let (body, cut) = match self.span.take().filter(|_| streams) {
+            Some(span) => span.hold(body),
+            None => (body, Cut::default()),
+        };
         let body = body.on_finish(move |finish: Finish| {
             drop(permit);
+            end.line.reason = cut.get().map(|over| over.reason()).or(end.line.reason);
             end.close(finish);
         });
         Response::from_parts(head, body)

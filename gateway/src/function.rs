@@ -6,11 +6,13 @@ mod outbound;
 
 use std::sync::Arc;
 
+use forebay_policy::signature::Verified;
 use forebay_wasi_http::{CallLimits, Engine, EngineLimits, Function, FunctionSpec, Grant, OnCut};
 use parking_lot::Mutex;
 
 use crate::config::{self, Config, Target};
 use crate::error::StartError;
+use crate::policy::store::{Admitted, Gatekeeper, Store};
 use crate::telemetry::metrics::Metrics;
 use outbound::FunctionOutbound;
 
@@ -48,8 +50,10 @@ impl Functions {
 
 /// A function, with what it was loaded from.
 pub(crate) struct Loaded {
-    config: config::Function,
-    function: Function,
+    pub(crate) config: config::Function,
+    pub(crate) function: Function,
+    /// What its signer says of it; None where functions need no signature.
+    pub(crate) verified: Option<Verified>,
 }
 
 /// Loads every function that `config` names; one that is still the same as in `before` lives on.
@@ -59,21 +63,24 @@ pub(crate) struct Loaded {
 pub(crate) fn load(
     config: &Config,
     functions: &Functions,
+    store: &Store,
     before: Option<&[Loaded]>,
 ) -> Result<Vec<Loaded>, StartError> {
+    if config.functions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let gatekeeper = Gatekeeper::new(config, store)?;
     let mut loaded = Vec::new();
     for (index, function) in config.functions.iter().enumerate() {
-        let wasm = std::fs::read(&function.component).map_err(|error| StartError::File {
-            key: format!("functions[{index}].component"),
-            path: function.component.display().to_string(),
-            reason: error.to_string(),
-        })?;
+        let Admitted { wasm, verified } = gatekeeper.admit(&format!("functions[{index}]"), function)?;
+        gatekeeper.check_version(function, verified.as_ref())?;
         let known = before.into_iter().flatten().find(|known| known.config == *function && known.is_of(&wasm));
         let made = match known {
             Some(known) => known.function.clone(),
             None => load_one(config, functions, function, wasm)?,
         };
-        loaded.push(Loaded { config: function.clone(), function: made });
+        Admitted::check(verified.as_ref(), function, made.manifest())?;
+        loaded.push(Loaded { config: function.clone(), function: made, verified });
     }
     Ok(loaded)
 }
@@ -98,10 +105,11 @@ fn load_one(
         body_bytes: function.body_bytes.map_or(defaults.body_bytes, |bytes| bytes as u64),
         idle: config.limits.listener.idle,
         instances: function.instances,
+        quarantine_after: function.quarantine_after.unwrap_or(defaults.quarantine_after),
         ..defaults
     };
     let outbound = match function.grants.contains(&Grant::WasiHttp) {
-        true => Some(FunctionOutbound::new()?.into_upstream()),
+        true => Some(FunctionOutbound::new(function.outbound_ca.as_deref())?.into_upstream()),
         false => None,
     };
     let spec = FunctionSpec {

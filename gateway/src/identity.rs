@@ -10,8 +10,9 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use forebay_http::ConnectionInfo;
 use forebay_policy::{Absence, IdentityView};
 use http::uri::Authority;
@@ -30,9 +31,11 @@ mod jwks;
 mod refetch;
 mod rejected;
 pub(crate) mod revocation;
+mod standing;
 mod token;
 
 pub(crate) use issuer::Issuer;
+pub(crate) use standing::{Cut, Over, Span};
 
 use crate::config::{self, DpopMode};
 use crate::error::{Refusal, StartError};
@@ -40,10 +43,11 @@ use challenge::Challenge;
 use claims::Claims;
 use credential::{Credential, Scheme};
 use denial::Denial;
-use dpop::{Expected, Fault, Nonces, Proof, Replays, Unremembered};
+use dpop::{Came, Expected, Fault, Nonces, Proof, Replays, Unremembered};
 use refetch::Refetched;
 use rejected::Rejected;
 use revocation::{Entry, Filed, Told, Trouble};
+use standing::Standing;
 
 /// What the verified tokens that are remembered may weigh.
 const VERIFIED_MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -53,7 +57,7 @@ pub(crate) struct Identities {
     issuers: HashMap<String, Arc<Issuer>>,
     verified: moka::sync::Cache<[u8; 32], Arc<Claims>>,
     rejected: Rejected,
-    revoked: Filed,
+    serving: Arc<Serving>,
     /// What clients call this node; empty: whatever a request calls it.
     origins: Vec<String>,
     /// Some issuer takes no token without a proof.
@@ -61,11 +65,28 @@ pub(crate) struct Identities {
     lasting: Arc<Lasting>,
 }
 
+/// What a configuration says of tokens that requests in work are held to, whichever they began under.
+struct Serving {
+    issuers: BTreeSet<String>,
+    revoked: Filed,
+}
+
 /// What a reload keeps.
 struct Lasting {
+    /// Of the configuration that serves.
+    serving: ArcSwap<Serving>,
     revoked: Told,
     replays: Replays,
     nonces: Nonces,
+}
+
+/// How much is done to find out who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// All that policies may rely on: newer keys are waited for, and a proof is spent.
+    Full,
+    /// Nobody is asked and nothing is spent: for routes on which nobody judges who it is.
+    AtHand,
 }
 
 /// What a request is identified by.
@@ -116,11 +137,14 @@ impl Identities {
             .max_capacity(VERIFIED_MAX_BYTES)
             .weigher(|_: &[u8; 32], claims: &Arc<Claims>| claims.weight_bytes())
             .build();
+        let issuer_names = names.into_iter().map(str::to_owned).collect();
+        let serving = Arc::new(Serving { issuers: issuer_names, revoked: revoked.unwrap_or_default() });
         let lasting = match before {
             Some(before) => Arc::clone(&before.lasting),
             None => Arc::new(Lasting {
+                serving: ArcSwap::new(Arc::clone(&serving)),
                 revoked: Told::open(tokens.revocations, tokens.state.as_deref())?,
-                replays: Replays::new(tokens.proofs),
+                replays: Replays::new(tokens.proofs, tokens.proofs_per_subject),
                 nonces: Nonces::new(),
             }),
         };
@@ -129,7 +153,7 @@ impl Identities {
             issuers,
             verified,
             rejected: Rejected::new(),
-            revoked: revoked.unwrap_or_default(),
+            serving,
             origins: config.listen.origins.clone(),
             lasting,
         })
@@ -140,10 +164,22 @@ impl Identities {
         self.issuers.values()
     }
 
+    /// These begin to serve: requests in work are held to what they say from now on.
+    pub(crate) fn publish(&self) {
+        self.lasting.serving.store(Arc::clone(&self.serving));
+    }
+
+    /// How long a request may go on, at most `longest`: as long as what `identity` says of it holds, if there are claims.
+    pub(crate) fn span(&self, identity: Option<&Identity>, longest: Duration) -> Span {
+        let claims = identity.and_then(|identity| identity.0.as_ref().ok());
+        let standing = |claims| Standing { claims: Arc::clone(claims), lasting: Arc::clone(&self.lasting) };
+        Span { standing: claims.map(standing), ends: Instant::now() + longest }
+    }
+
     /// Verifies the request's token, if it carries one, by `deadline`.
-    pub(crate) async fn verify(&self, asked: &Asked<'_>, deadline: Instant) -> Verified {
+    pub(crate) async fn verify(&self, asked: &Asked<'_>, effort: Effort, deadline: Instant) -> Verified {
         let now = Moment::now();
-        let established = timeout_at(deadline.into(), self.establish(asked, now)).await;
+        let established = timeout_at(deadline.into(), self.establish(asked, effort, now)).await;
         let established = established.unwrap_or(Err(Denial::KeysUnavailable));
         let scheme = credential::scheme(asked.headers);
         let denial = established.as_ref().err().copied();
@@ -161,21 +197,27 @@ impl Identities {
     }
 
     /// The claims of the request's token, and the nonce that its client should use from now on, if it needs another.
-    async fn establish(&self, asked: &Asked<'_>, now: Moment) -> Result<(Arc<Claims>, Option<String>), Denial> {
+    async fn establish(
+        &self,
+        asked: &Asked<'_>,
+        effort: Effort,
+        now: Moment,
+    ) -> Result<(Arc<Claims>, Option<String>), Denial> {
         let credential = credential::shown(asked.headers)?;
         let digest = sha256(credential.token.as_bytes());
-        let claims = self.claims(credential.token, digest, now).await?;
+        let claims = self.claims(credential.token, digest, effort, now).await?;
         claims.check_times(now.s)?;
-        if self.revoked.has(&claims.subjects, now.s) || self.lasting.revoked.has(&claims.subjects, now.s) {
+        if self.serving.revoked.has(&claims.subjects, now.s) || self.lasting.revoked.has(&claims.subjects, now.s) {
             return Err(Absence::Revoked.into());
         }
         check_certificate(&claims, asked.connection)?;
-        let nonce = self.check_key(&claims, &credential, &digest, asked, now)?;
+        let proof = Proved { credential: &credential, digest: &digest, effort };
+        let nonce = self.check_key(&claims, &proof, asked, now)?;
         Ok((claims, nonce))
     }
 
     /// The claims of a token whose signature holds.
-    async fn claims(&self, token: &str, digest: [u8; 32], now: Moment) -> Result<Arc<Claims>, Denial> {
+    async fn claims(&self, token: &str, digest: [u8; 32], effort: Effort, now: Moment) -> Result<Arc<Claims>, Denial> {
         if let Some(claims) = self.verified.get(&digest)
             && let Some(issuer) = self.issuers.get(&claims.issuer)
             && issuer.generation() == claims.generation
@@ -189,7 +231,7 @@ impl Identities {
         if let Some(denial) = self.rejected.find(&digest, generation) {
             return Err(denial);
         }
-        let claims = match verify(issuer, token, &parts, now).await {
+        let claims = match verify(issuer, token, &parts, effort, now).await {
             Ok(claims) => Arc::new(claims),
             Err(denial) => {
                 self.rejected.remember(digest, generation, denial);
@@ -204,13 +246,12 @@ impl Identities {
     fn check_key(
         &self,
         claims: &Claims,
-        credential: &Credential<'_>,
-        digest: &[u8; 32],
+        proved: &Proved<'_>,
         asked: &Asked<'_>,
         now: Moment,
     ) -> Result<Option<String>, Denial> {
         let Some(issuer) = self.issuers.get(&claims.issuer) else { return Err(Absence::UnknownIssuer.into()) };
-        let proofs = issuer.proofs();
+        let (proofs, credential) = (issuer.proofs(), proved.credential);
         let Some(key) = &claims.binding.key else {
             return match (credential.scheme, proofs.mode) {
                 (Scheme::Dpop, _) => Err(Denial::NotForProofs),
@@ -229,7 +270,7 @@ impl Identities {
         let expected = Expected {
             method: asked.method.as_str(),
             addresses: &dpop::addresses(&self.origins, asked.authority, asked.path),
-            token: digest,
+            token: proved.digest,
             key,
             window_s: proofs.window_s,
             leeway_s: issuer.leeway_s(),
@@ -237,9 +278,20 @@ impl Identities {
         };
         proof.check(&expected).map_err(Denial::Proof)?;
         let nonce = if proofs.nonce { self.check_nonce(&proof, now)? } else { None };
-        let too_old_s = proof.too_old_s(proofs.window_s);
-        self.lasting.replays.remember(key, proof.jti(), too_old_s, now.s).map_err(|why| match why {
+        if proved.effort == Effort::AtHand {
+            return Ok(nonce);
+        }
+        let came = Came {
+            issuer: &claims.issuer,
+            caller: &claims.caller(),
+            key,
+            jti: proof.jti(),
+            issued_s: proof.issued_s().ok_or(Denial::Proof(Fault::Time))?,
+            window_s: proofs.window_s,
+        };
+        self.lasting.replays.remember(&came, now.s).map_err(|why| match why {
             Unremembered::Again => Denial::Proof(Fault::Replayed),
+            Unremembered::Early => Denial::Proof(Fault::Time),
             Unremembered::Full => Denial::ProofsFull,
         })?;
         Ok(nonce)
@@ -285,7 +337,7 @@ impl Identities {
 
     /// What was revoked through [`Self::revoke`], and how many entries the file has.
     pub(crate) fn revocations(&self) -> (Vec<Arc<Entry>>, usize) {
-        (self.lasting.revoked.entries(Moment::now().s), self.revoked.len())
+        (self.lasting.revoked.entries(Moment::now().s), self.serving.revoked.len())
     }
 }
 
@@ -300,10 +352,24 @@ pub(crate) enum Unrevoked {
     NotWritten(String),
 }
 
-/// Verifies a signature; with newer keys, where those that are known do not do.
-async fn verify(issuer: &Arc<Issuer>, token: &str, parts: &token::Unverified, now: Moment) -> Result<Claims, Denial> {
+/// How a token was shown, and what is done about its proof.
+struct Proved<'a> {
+    credential: &'a Credential<'a>,
+    /// SHA-256 of the token.
+    digest: &'a [u8; 32],
+    effort: Effort,
+}
+
+/// Verifies a signature; with newer keys, where those that are known do not do and they may be waited for.
+async fn verify(
+    issuer: &Arc<Issuer>,
+    token: &str,
+    parts: &token::Unverified,
+    effort: Effort,
+    now: Moment,
+) -> Result<Claims, Denial> {
     let first = issuer.verify(token, parts, now.at);
-    if !matches!(first, Err(Denial::Token(Absence::UnknownKey) | Denial::KeysUnavailable)) {
+    if effort == Effort::AtHand || !matches!(first, Err(Denial::Token(Absence::UnknownKey) | Denial::KeysUnavailable)) {
         return first;
     }
     let refetched = issuer.refetch(now.at).await;

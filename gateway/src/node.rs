@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use forebay_http::{
@@ -24,7 +25,8 @@ use crate::edge::{Edge, Lasting};
 use crate::error::{LifecycleError, StartError};
 use crate::function::Functions;
 use crate::pipeline;
-use crate::policy::lifecycle::{Alarm, Quarantined};
+use crate::policy::Policy;
+use crate::policy::lifecycle::{Alarm, Back, Decided, Earlier, Quarantined};
 use crate::policy::services::Supplies;
 use crate::policy::store::Store;
 use crate::telemetry::metrics::Metrics;
@@ -61,7 +63,7 @@ impl Node {
     pub async fn bind(config: &Config, file: Option<&Path>) -> Result<Self, StartError> {
         let engine = Engine::new(&EngineLimits { instances: config.policy_instances, ..EngineLimits::default() })
             .map_err(|error| StartError::Policy(error.to_string()))?;
-        let store = Store::open(config.policy_state.as_ref())?;
+        let (store, lifecycle) = Store::open(config.policy_state.as_ref())?;
         let (alarm, alarms) = Alarm::new();
         let metrics = Arc::new(Metrics::default());
         let lasting = Lasting {
@@ -72,7 +74,7 @@ impl Node {
             supplies: Arc::new(Supplies::new(&metrics, config.policy_tenants)),
             metrics,
             admission: Arc::new(Admission::new(config.limits.requests, config.limits.buffered_bytes)),
-            lifecycle: Arc::default(),
+            lifecycle: Arc::new(lifecycle),
             alarm,
         };
         let edge = build_apart(config, &lasting, None).await?;
@@ -82,7 +84,7 @@ impl Node {
         edge.look_around(config).await;
         let watch = edge.keep_watch(config);
         edge.publish(config, &lasting);
-        lasting.store.remember(&edge.policies);
+        write_down(config, &lasting, &[], &edge, None);
         let drain = CancellationToken::new();
         let state = State {
             edge: ArcSwap::new(edge),
@@ -134,6 +136,7 @@ impl Node {
         admin_end.cancel();
         drop(admin.await);
         drop(self.heeding);
+        close(&self.state.lasting.supplies).await;
         tracing::info!("drained");
     }
 }
@@ -173,63 +176,78 @@ impl State {
         let _alone = self.reloading.lock().await;
         let config = Config::load(file)?;
         let tls = server_tls(&config)?;
-        self.rebuild(&config).await?;
+        self.rebuild(&config, None).await?;
         self.tls.replace(tls);
         self.config.store(Arc::new(config));
         tracing::info!(file = %file.display(), "reloaded");
         Ok(())
     }
 
-    /// Swaps in the edge of `config`; requests in work keep theirs.
-    async fn rebuild(&self, config: &Config) -> Result<(), StartError> {
+    /// Swaps in the edge of `config`; requests in work keep theirs. The version of the plugin `told` may go back. True when
+    /// what was decided about versions is written down.
+    async fn rebuild(&self, config: &Config, told: Option<&str>) -> Result<bool, StartError> {
         let before = self.edge();
         let edge = build_apart(config, &self.lasting, Some(Arc::clone(&before))).await?;
         edge.look_around(config).await;
         *self.watch.lock() = edge.keep_watch(config);
-        self.lasting.store.remember(&edge.policies);
+        let written = write_down(config, &self.lasting, &before.policies, &edge, told);
         edge.publish(config, &self.lasting);
-        self.lasting.lifecycle.swapped(&before.policies, &edge.policies);
         self.edge.store(edge);
-        Ok(())
+        Ok(written)
     }
 
-    /// Puts a plugin's candidate in the place of its active version; says which digest that is.
+    /// Puts a plugin's candidate in the place of its active version; says which that is.
     ///
     /// # Errors
     /// There is no such plugin, it has no candidate, or the candidate does not load.
-    pub(crate) async fn promote(&self, name: &str) -> Result<String, LifecycleError> {
+    pub(crate) async fn promote(&self, name: &str) -> Result<Decided, LifecycleError> {
         let _alone = self.reloading.lock().await;
         let policy = self.edge().policy(name).ok_or(LifecycleError::NoPlugin)?;
         let shadow = policy.shadow.as_ref().ok_or(LifecycleError::NoCandidate)?;
         let digest = shadow.candidate().digest().to_owned();
-        self.lasting.lifecycle.promote(name, &digest);
-        if let Err(error) = self.rebuild(&self.config.load_full()).await {
-            self.lasting.lifecycle.demote(name);
-            return Err(error.into());
-        }
-        tracing::warn!(plugin = name, digest, "candidate promoted; put it into the configuration before the next start");
-        Ok(digest)
+        let before = self.lasting.lifecycle.present();
+        self.lasting.lifecycle.promote(&digest, &policy.plugin);
+        let lasts = self.decide(before, None).await?;
+        let soon = if lasts { "when there is time" } else { "before the next start" };
+        tracing::warn!(plugin = name, digest, "candidate promoted; put it into the configuration {soon}");
+        Ok(Decided { digest, lasts })
     }
 
-    /// Puts the last version of a plugin that served well back in the place of the present one; says which digest that is.
+    /// Puts the last version of a plugin that served well back in the place of the present one; says which that is. With
+    /// the `digest` of a version in quarantine that is done without an operator.
     ///
     /// # Errors
     /// There is no such plugin, or none served well before.
-    pub(crate) async fn roll_back(&self, name: &str, digest: Option<&str>) -> Result<String, LifecycleError> {
+    pub(crate) async fn roll_back(&self, name: &str, digest: Option<&str>) -> Result<Decided, LifecycleError> {
         let _alone = self.reloading.lock().await;
         let policy = self.edge().policy(name).ok_or(LifecycleError::NoPlugin)?;
         let present = policy.plugin.digest();
         // What was to be withdrawn may be gone already.
         if digest.is_some_and(|digest| digest != present) {
-            return Ok(present.to_owned());
+            return Ok(Decided { digest: present.to_owned(), lasts: false });
         }
-        if !self.lasting.lifecycle.withdraw(name, present) {
+        let before = self.lasting.lifecycle.present();
+        let back = self.lasting.lifecycle.withdraw(name, present).ok_or(LifecycleError::NothingBefore)?;
+        // A quarantine is nobody's word that a version may go back.
+        let told = digest.is_none().then_some(name);
+        let written = self.decide(before, told).await?;
+        let now = self.edge().policy(name).map(|policy| policy.plugin.digest().to_owned()).unwrap_or_default();
+        if now == present {
             return Err(LifecycleError::NothingBefore);
         }
-        self.rebuild(&self.config.load_full()).await?;
-        let now = self.edge().policy(name).map(|policy| policy.plugin.digest().to_owned()).unwrap_or_default();
         tracing::warn!(plugin = name, withdrawn = present, digest = now, "rolled back");
-        Ok(now)
+        // Without a folder for the state a promotion ends with the node, too.
+        let lasts = back == Back::Configured && (written || !self.lasting.lifecycle.is_kept());
+        Ok(Decided { digest: now, lasts })
+    }
+
+    /// Has what was decided since `before` take effect, or takes it back.
+    async fn decide(&self, before: Earlier, told: Option<&str>) -> Result<bool, StartError> {
+        let rebuilt = self.rebuild(&self.config.load_full(), told).await;
+        if rebuilt.is_err() {
+            self.lasting.lifecycle.go_back(before);
+        }
+        rebuilt
     }
 }
 
@@ -242,6 +260,28 @@ async fn heed(mut alarms: mpsc::Receiver<Quarantined>, state: Weak<State>) {
             Err(error) => tracing::error!(plugin = name, %error, "the last good version could not be put back"),
         }
     }
+}
+
+/// How long a disk may take over the last records of plugins.
+const LAST_RECORDS: Duration = Duration::from_secs(5);
+
+/// Writing files takes long: on a thread that may block.
+async fn close(supplies: &Arc<Supplies>) {
+    let supplies = Arc::clone(supplies);
+    if tokio::task::spawn_blocking(move || supplies.close(LAST_RECORDS)).await.is_err() {
+        tracing::error!("the last records of plugins may be lost");
+    }
+}
+
+/// Writes down what was decided about the versions in `edge`, and then that they are served: in this order, since a
+/// decision is what lets a version start again that is lower than another one before. False when the decisions are not on
+/// the disk.
+fn write_down(config: &Config, lasting: &Lasting, before: &[Arc<Policy>], edge: &Edge, told: Option<&str>) -> bool {
+    let written = lasting.lifecycle.swapped(before, &edge.policies);
+    let allowed = |name: &str| config.plugins.iter().any(|plugin| plugin.name == name && plugin.trust.allow_downgrade);
+    lasting.store.remember(&edge.policies, |name| told == Some(name) || allowed(name));
+    lasting.store.remember_functions(&edge.functions);
+    written
 }
 
 /// Compiling plugins and reading files takes long: on a thread that may block.

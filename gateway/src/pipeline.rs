@@ -23,7 +23,7 @@ use crate::dialect::{self, Ask, ModelName};
 use crate::edge::Edge;
 use crate::error::Refusal;
 use crate::exchange::Exchange;
-use crate::identity::{Asked, Identity};
+use crate::identity::{Asked, Effort, Identity};
 use crate::policy::body;
 use crate::policy::view::RequestFacts;
 use crate::route::Route;
@@ -129,9 +129,13 @@ async fn identify(
     asked: &Asked<'_>,
     deadline: Instant,
 ) -> Result<Identity, Refusal> {
-    let verified = edge.identities.verify(asked, deadline).await;
+    let is_judged = !route.config.policies.is_empty();
+    let effort = if is_judged { Effort::Full } else { Effort::AtHand };
+    let verified = edge.identities.verify(asked, effort, deadline).await;
     exchange.identified(&verified);
-    match verified.refusal().filter(|_| !route.config.policies.is_empty()) {
+    let identity = is_judged.then_some(&verified.identity);
+    exchange.span = Some(edge.identities.span(identity, edge.limits.stream));
+    match verified.refusal().filter(|_| is_judged) {
         Some(refusal) => Err(refusal),
         None => Ok(verified.identity),
     }
@@ -155,10 +159,10 @@ impl<'a> Work<'a> {
         let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
         exchange.room = Some(self.edge.admission.room(announced.unwrap_or(limit).min(limit))?);
         let (chain, headers) = (&self.route.chain, &self.facts.headers);
-        if !chain.looks_into(Side::Request) {
+        if !chain.changes_requests() {
             return Ok(collect_bounded(body, limit, self.deadline.into()).await?);
         }
-        body::check_coding(headers)?;
+        body::check_request(headers)?;
         let (body, fault) = chain.streamed(Side::Request, headers, body, &self.context).await?;
         let bytes = collect_bounded(body, limit, self.deadline.into()).await;
         let bytes = bytes.map_err(|error| fault.lock().take().unwrap_or_else(|| error.into()))?;

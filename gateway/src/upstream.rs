@@ -14,4 +14,5 @@ pub(crate) mod probe;
 pub(crate) mod proxy;
 pub(crate) mod region;
 pub(crate) mod regions;
+pub(crate) mod trailers;
 pub(crate) mod websocket;

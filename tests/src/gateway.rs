@@ -201,10 +201,7 @@ client = "open"
     /// It does not start.
     pub async fn start_from_file(&self, place: &Place) -> (Gateway, Arc<State>) {
         let path = place.write("forebay.toml", &self.text());
-        let config = Config::load(&path).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        let node = Node::bind(&config, Some(&path)).await.unwrap_or_else(|error| panic!("{error}"));
-        let state = node.state();
-        (Gateway::of(node, place), state)
+        Gateway::try_from_file(&path, place).await.unwrap_or_else(|error| panic!("{error}"))
     }
 }
 
@@ -218,6 +215,20 @@ pub struct Gateway {
 }
 
 impl Gateway {
+    /// Starts a node from a file, which it reads again when it is told to reload.
+    ///
+    /// # Errors
+    /// The node refuses to start.
+    ///
+    /// # Panics
+    /// The file has mistakes.
+    pub async fn try_from_file(path: &Path, place: &Place) -> Result<(Self, Arc<State>), StartError> {
+        let config = Config::load(path).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let node = Node::bind(&config, Some(path)).await?;
+        let state = node.state();
+        Ok((Self::of(node, place), state))
+    }
+
     fn of(node: Node, place: &Place) -> Self {
         let (address, admin, drain) = (node.address(), node.admin_address(), node.drain());
         Self { address, admin, drain, ca: place.ca_pem().to_path_buf(), serving: tokio::spawn(node.serve()) }

@@ -88,6 +88,11 @@ impl Talk {
         self.stream.flush().await.unwrap();
     }
 
+    /// Sends bytes at once, if the other side still takes them.
+    pub async fn tries(&mut self, text: &str) {
+        let _ = self.stream.write_all(text.as_bytes()).await;
+    }
+
     /// Sends one chunk of a body.
     pub async fn chunk(&mut self, text: &str) {
         self.says(&format!("{:x}\r\n{text}\r\n", text.len())).await;

@@ -1,12 +1,13 @@
 //! WebSockets: a client through the TLS front door, and an origin that remembers what it was told and how it ended.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use http::header::{AUTHORIZATION, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use parking_lot::Mutex;
 use rustls_pki_types::ServerName;
@@ -60,9 +61,25 @@ impl Socket {
     /// # Panics
     /// There is no answer.
     pub async fn open(gateway: &Gateway, path: &str, fields: &[(&str, &str)]) -> Result<(Self, HeaderMap), StatusCode> {
-        let mut config = forebay_http::tls::client_config(Some(gateway.ca()), None).unwrap();
+        Self::at(gateway.address(), gateway.ca(), path, fields).await
+    }
+
+    /// The same of a node elsewhere.
+    ///
+    /// # Errors
+    /// As for `open`.
+    ///
+    /// # Panics
+    /// There is no answer.
+    pub async fn at(
+        address: SocketAddr,
+        ca: &Path,
+        path: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<(Self, HeaderMap), StatusCode> {
+        let mut config = forebay_http::tls::client_config(Some(ca), None).unwrap();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let tcp = TcpStream::connect(gateway.address()).await.unwrap();
+        let tcp = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
         let mut request = format!("wss://localhost{path}").into_client_request().unwrap();
@@ -196,10 +213,15 @@ impl SocketOrigin {
         self.seen.messages.lock().clone()
     }
 
-    /// How the first end saw its peer go.
-    pub async fn first_end(&self) -> Left {
+    /// How the next end to do so saw its peer go.
+    pub async fn next_end(&self) -> Left {
         crate::eventually("the origin sees an end", || async { !self.seen.ends.lock().is_empty() }).await;
-        self.seen.ends.lock()[0].clone()
+        self.seen.ends.lock().remove(0)
+    }
+
+    /// Forgets what it was told.
+    pub fn forget(&self) {
+        self.seen.messages.lock().clear();
     }
 }
 
@@ -255,9 +277,4 @@ async fn serve(tcp: TcpStream, seen: Arc<Seen>) {
         }
     };
     seen.ends.lock().push(end);
-}
-
-/// A field with that token.
-pub fn bearer(token: &str) -> (&'static str, String) {
-    (AUTHORIZATION.as_str(), format!("Bearer {token}"))
 }

@@ -10,6 +10,7 @@ use super::{json_response, record, refuse_browsers};
 use crate::error::LifecycleError;
 use crate::node::State;
 use crate::policy::Policy;
+use crate::policy::lifecycle::Decided;
 use crate::policy::shadow::ShadowStatus;
 
 const BELOW: &str = "/v1/plugins/";
@@ -66,9 +67,12 @@ impl Head {
     }
 }
 
-fn done(what: &str, result: Result<String, LifecycleError>) -> Response<ResponseBody> {
+fn done(what: &str, result: Result<Decided, LifecycleError>) -> Response<ResponseBody> {
     match result {
-        Ok(digest) => json_response(&json!({ what: digest, "until": "the node restarts" })),
+        Ok(Decided { digest, lasts }) => {
+            let until = if lasts { "the configuration changes" } else { "the node restarts" };
+            json_response(&json!({ what: digest, "until": until }))
+        }
         Err(error) => refused(&error),
     }
 }

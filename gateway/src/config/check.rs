@@ -38,7 +38,7 @@ pub(super) fn check(loaded: Loaded<File>, folder: &Path) -> Result<Config, Mista
         keys: file.keys.iter().map(|key| (key.name.clone(), folder.join(&key.file))).collect(),
         plugins: reader.each(&file.plugins, "plugins", |r, at, plugin| r.plugin(at, plugin, &names, &file)),
         functions: reader.each(&file.functions, "functions", |r, at, function| {
-            r.function(at, function, file.policy.function_instances)
+            r.function(at, function, &file.policy)
         }),
         regions: reader.each(&file.regions, "regions", Reader::region),
         routes: reader.each(&file.routes, "routes", |r, at, route| r.route(at, route, &names, &file)),
@@ -62,6 +62,7 @@ impl Names {
         reader.unique(file.routes.iter().map(|r| &r.name), "routes");
         reader.unique(file.issuers.iter().map(|i| &i.issuer), "issuers");
         reader.tenants_apart(&file.issuers);
+        reader.journals_apart(&file.plugins);
         Self {
             keys: reader.unique(file.keys.iter().map(|k| &k.name), "keys"),
             plugins: reader.unique(file.plugins.iter().map(|p| &p.name), "plugins"),
@@ -175,11 +176,12 @@ impl Reader<'_> {
                 drain: self.millis("limits.drain_ms", limits.drain_ms),
                 ..forebay_http::Limits::default()
             },
-            answer_bytes: self.nonzero("limits.answer_bytes", limits.answer_bytes),
+            answer_bytes: self.body_bytes("limits.answer_bytes", limits.answer_bytes, limits),
             websocket_message_bytes: self.nonzero(
                 "limits.websocket_message_bytes",
                 limits.websocket_message_bytes,
             ),
+            stream: self.millis("limits.stream_ms", limits.stream_ms),
             requests: self.nonzero("limits.requests", limits.requests),
             buffered_bytes: self.nonzero("limits.buffered_bytes", limits.buffered_bytes),
         }

@@ -154,10 +154,12 @@ pub struct Limits {
     pub websocket_message_bytes: usize,
     /// Requests in work at once, over all routes.
     pub requests: usize,
-    /// Bytes of request bodies held whole at once, over all requests.
+    /// Bytes of bodies held whole at once, over all requests, and of answers that policies must see whole.
     pub buffered_bytes: usize,
     /// The deadline of a request, where a route does not say otherwise.
     pub request_ms: u64,
+    /// How long an answer may go on: a stream, a WebSocket.
+    pub stream_ms: u64,
     /// Time that requests in work get at shutdown.
     pub drain_ms: u64,
 }
@@ -178,6 +180,7 @@ impl Default for Limits {
             requests: 4_096,
             buffered_bytes: 512 * 1024 * 1024,
             request_ms: 30_000,
+            stream_ms: 24 * 3_600_000,
             drain_ms: 20_000,
         }
     }
@@ -333,6 +336,19 @@ pub struct Route {
     pub body_bytes: Option<usize>,
     /// Response headers added to every answer.
     pub response_headers: BTreeMap<String, String>,
+    /// How much `Server-Timing` tells.
+    pub server_timing: ServerTiming,
+}
+
+/// `server_timing` of a route
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServerTiming {
+    /// Nothing of how long decisions took, in whole milliseconds.
+    #[default]
+    Coarse,
+    /// Every stage, to the microsecond.
+    Full,
 }
 
 /// `cache` of a route

@@ -16,6 +16,8 @@ pub struct Tokens {
     pub(crate) state: Option<PathBuf>,
     pub(crate) revocations: usize,
     pub(crate) proofs: usize,
+    /// Of one issuer and subject.
+    pub(crate) proofs_per_subject: usize,
 }
 
 /// How the tokens of an issuer are proved.

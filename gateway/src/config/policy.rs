@@ -41,6 +41,8 @@ pub struct Plugin {
     pub(crate) models: BTreeSet<String>,
     /// Legal areas that it may ask them in; empty: no rule of its own.
     pub(crate) jurisdictions: Vec<String>,
+    /// Where its records are written; there when they are granted.
+    pub(crate) journal: Option<Journal>,
     pub(crate) config: String,
     pub(crate) deadline: Option<Duration>,
     pub(crate) memory_bytes: Option<usize>,
@@ -72,6 +74,8 @@ pub struct Shadow {
     pub(crate) config: String,
     /// How many of a hundred calls are compared.
     pub(crate) percent: u8,
+    /// Whether it has the plugin's keys and its way out.
+    pub(crate) effects: bool,
 }
 
 /// What a plugin may keep.
@@ -81,6 +85,20 @@ pub struct Quota {
     pub(crate) entries: usize,
     /// Bytes of keys and values.
     pub(crate) bytes: usize,
+}
+
+/// Where and how a plugin's records are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Journal {
+    pub(crate) file: PathBuf,
+    /// After which a new file is begun.
+    pub(crate) file_bytes: u64,
+    /// Full files that are kept.
+    pub(crate) files: usize,
+    /// Between writing and being on disk.
+    pub(crate) sync: Duration,
+    /// Of records that wait to be written.
+    pub(crate) queue_bytes: usize,
 }
 
 /// Where a plugin may send requests, and how much they may take.
@@ -102,12 +120,16 @@ pub struct Outbound {
 pub struct Function {
     pub(crate) name: String,
     pub(crate) component: PathBuf,
+    pub(crate) trust: Trust,
     pub(crate) grants: BTreeSet<Grant>,
     pub(crate) origins: Vec<Origin>,
+    /// PEM roots for them; absent: the public web's.
+    pub(crate) outbound_ca: Option<PathBuf>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) deadline: Option<Duration>,
     pub(crate) lifetime: Option<Duration>,
     pub(crate) memory_bytes: Option<usize>,
     pub(crate) body_bytes: Option<usize>,
     pub(crate) instances: Option<u32>,
+    pub(crate) quarantine_after: Option<u32>,
 }

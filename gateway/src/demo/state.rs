@@ -182,6 +182,7 @@ path = "/v2/"
 dialect = "oip"
 policies = ["access"]
 cache = {{ ttl_s = 300 }}
+server_timing = "full"
 
 [[routes]]
 name = "sealed"
@@ -189,6 +190,7 @@ path = "/sealed/v2/"
 dialect = "oip"
 policies = ["access", "seal"]
 cache = {{ ttl_s = 300 }}
+server_timing = "full"
 
 [[routes]]
 name = "eu-only"
@@ -196,6 +198,7 @@ path = "/eu/v2/"
 dialect = "oip"
 policies = ["access"]
 jurisdictions = ["eu"]
+server_timing = "full"
 "#,
         gateway = ports.gateway,
         admin = ports.admin,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use forebay_http::ProblemType;
 use forebay_oip::path::{self, Operation};
 use forebay_oip::{
-    DecodeLimits, Encoded, HEADER_LENGTH, InferRequest, InferResponse, OipError, OutputEncodings, Parameters,
+    DecodeLimits, Encoded, Encoding, HEADER_LENGTH, InferRequest, InferResponse, OipError, OutputEncodings, Parameters,
 };
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
@@ -93,9 +93,15 @@ pub(crate) fn encode(response: &InferResponse, encodings: &OutputEncodings) -> R
     })
 }
 
-/// Sets the fields that describe `encoded`.
+/// Sets the media type that an answer will have, for the policies that see its head.
+pub(crate) fn declare(headers: &mut HeaderMap, response: &InferResponse, encodings: &OutputEncodings) {
+    let raw = response.outputs.iter().any(|output| encodings.encoding(&output.name) == Encoding::Binary);
+    let media = if raw { "application/octet-stream" } else { "application/json" };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media));
+}
+
+/// Sets the fields that frame `encoded`.
 pub(crate) fn describe(headers: &mut HeaderMap, encoded: &Encoded) {
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(encoded.content_type()));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(encoded.body.len()));
     if let Some(length) = encoded.json_length {
         headers.insert(HEADER_LENGTH, HeaderValue::from(length));

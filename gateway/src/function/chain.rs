@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 
 use forebay_http::{Body, ProblemType};
 use forebay_wasi_http::{Call, Exchange, Failure, Upstream, UpstreamError};
-use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::uri::Scheme;
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use parking_lot::Mutex;
 
 use super::Stack;
@@ -17,7 +16,6 @@ use crate::edge::Edge;
 use crate::error::Refusal;
 use crate::policy::view::RequestFacts;
 use crate::route::Route;
-use crate::telemetry::trace::TRACEPARENT;
 use crate::upstream::proxy::{Answer, Origin, Passing, strip_hop_by_hop};
 
 /// One request on its way through a stack. What is behind it outlives the stage that sent it, so it owns what it needs.
@@ -57,7 +55,7 @@ pub(crate) async fn pass(
         idle: passing.idle,
         refusal: Mutex::default(),
     };
-    let request = way.request(body)?;
+    let request = way.request(passing.headers(), body)?;
     let (mut head, body) = ask(Arc::new(way), 0, request).await?.into_parts();
     strip_hop_by_hop(&mut head.headers);
     Ok(Answer { status: head.status, headers: head.headers, body })
@@ -98,7 +96,7 @@ impl Upstream for Behind {
 
 impl Way {
     /// The request as the first function sees it.
-    fn request(&self, body: Body) -> Result<Request<Body>, Refusal> {
+    fn request(&self, headers: HeaderMap, body: Body) -> Result<Request<Body>, Refusal> {
         let facts = &self.facts;
         let internal = |error: http::Error| {
             Refusal::new(ProblemType::Internal, "this request could not be handed on").because(error)
@@ -113,15 +111,6 @@ impl Way {
             .path_and_query(path);
         let uri = uri.build().map_err(internal)?;
         let mut request = Request::builder().method(facts.method.clone()).uri(uri).body(body).map_err(internal)?;
-        let mut headers = facts.headers.clone();
-        // Policies may have changed the body.
-        headers.remove(CONTENT_LENGTH);
-        if !self.forward_authorization {
-            headers.remove(AUTHORIZATION);
-        }
-        if let Some(trace) = &self.trace {
-            headers.insert(TRACEPARENT, trace.clone());
-        }
         *request.headers_mut() = headers;
         Ok(request)
     }
@@ -146,6 +135,8 @@ impl Way {
             trace: self.trace.clone(),
             deadline: self.deadline,
             look_inside: self.look_inside,
+            // What the function says of its body is its own word.
+            changed: false,
             idle: self.idle,
         };
         let Answer { status, headers, body } = origin.pass(&passing, body).await?;

@@ -2,6 +2,7 @@
 //!
 //! A name gives no address of this machine, as for plugins (`policy::services::outbound`). No redirect is followed.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,10 +31,12 @@ type Client = legacy::Client<HttpsConnector<HttpConnector<Outward>>, Body>;
 pub(super) struct FunctionOutbound(Client);
 
 impl FunctionOutbound {
+    /// `ca`: PEM roots of the origins; None: the public web's.
+    ///
     /// # Errors
     /// The roots to trust cannot be read.
-    pub(super) fn new() -> Result<Self, StartError> {
-        let tls = forebay_http::tls::client_config(None, None)?;
+    pub(super) fn new(ca: Option<&Path>) -> Result<Self, StartError> {
+        let tls = forebay_http::tls::client_config(ca, None)?;
         let mut tcp = HttpConnector::new_with_resolver(Outward::default());
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT));

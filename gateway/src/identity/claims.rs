@@ -43,6 +43,11 @@ impl Claims {
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 
+    /// Issuer and subject, as SHA-256; of a token without a subject, the issuer alone.
+    pub(super) fn caller(&self) -> [u8; 32] {
+        self.subjects.sub().unwrap_or_else(|| super::sha256(self.issuer.as_bytes()))
+    }
+
     /// Whether the token is valid at `now_s`.
     pub(super) fn check_times(&self, now_s: u64) -> Result<(), Absence> {
         if now_s >= self.expires_s.saturating_add(self.leeway_s) {

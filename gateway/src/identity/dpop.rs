@@ -18,7 +18,7 @@ mod target;
 pub(crate) use key::ALGORITHMS;
 pub(super) use nonce::Nonces;
 pub(super) use proof::{Expected, Proof};
-pub(super) use replay::{Replays, Unremembered};
+pub(super) use replay::{Came, Replays, Unremembered};
 pub(super) use target::Target;
 pub(crate) use target::normal_authority;
 

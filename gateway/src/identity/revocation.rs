@@ -45,6 +45,11 @@ impl Subjects {
         }
     }
 
+    /// The digest of issuer and `sub`.
+    pub(super) fn sub(&self) -> Option<[u8; 32]> {
+        self.sub
+    }
+
     fn each(&self) -> impl Iterator<Item = &[u8; 32]> {
         [&self.jti, &self.sub, &self.kid].into_iter().flatten()
     }

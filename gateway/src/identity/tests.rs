@@ -4,6 +4,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use forebay_http::ConnectionInfo;
+use futures_util::FutureExt as _;
 use http::header::AUTHORIZATION;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
@@ -102,6 +103,10 @@ impl Node {
     }
 
     async fn ask_over(&self, fields: &[(&str, &str)], certificate: Option<[u8; 32]>) -> Verified {
+        self.ask_with(fields, certificate, Effort::Full).await
+    }
+
+    async fn ask_with(&self, fields: &[(&str, &str)], certificate: Option<[u8; 32]>, effort: Effort) -> Verified {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(http::HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
@@ -122,7 +127,7 @@ impl Node {
             path: PATH,
             connection: &connection,
         };
-        self.identities.verify(&asked, Instant::now() + std::time::Duration::from_secs(30)).await
+        self.identities.verify(&asked, effort, Instant::now() + Duration::from_secs(30)).await
     }
 
     async fn bearer(&self, token: &str) -> Option<&'static str> {
@@ -319,9 +324,127 @@ async fn an_issuer_that_was_never_reached_is_nobodys_fault() {
     let config = Config::parse("test.toml", &text, folder.path()).unwrap();
     let identities = Identities::load(&config, None).unwrap();
     let node = Node { identities, issuer, folder };
-    let verified = node.ask(&[("authorization", &format!("Bearer {}", node.token(&json!({}))))]).await;
+    let authorization = format!("Bearer {}", node.token(&json!({})));
+    // Where nobody judges who it is, nobody waits to find out.
+    let at_hand = node.ask_with(&[("authorization", &authorization)], None, Effort::AtHand).now_or_never();
+    assert_eq!(at_hand.unwrap().reason(), Some("issuer-keys-unavailable"));
+    let verified = node.ask(&[("authorization", &authorization)]).await;
     assert_eq!(verified.reason(), Some("issuer-keys-unavailable"));
     assert_eq!(verified.refusal().unwrap().reason(), "keys-unavailable");
+}
+
+#[tokio::test]
+async fn where_nobody_judges_who_it_is_no_proof_is_spent() {
+    let (node, client) = (Node::new("", "[tokens]\nproofs = 1"), Key::new());
+    let token = node.token(&json!({"cnf": {"jkt": client.jkt()}}));
+    let (authorization, proof) = (format!("DPoP {token}"), client.proof(&token, "one", &json!({})));
+    let fields = [("authorization", authorization.as_str()), ("dpop", proof.as_str())];
+    for _ in 0..3 {
+        let verified = node.ask_with(&fields, None, Effort::AtHand).await;
+        assert_eq!(verified.reason(), None);
+    }
+    assert_eq!(node.dpop(&token, &proof).await, None);
+    assert_eq!(node.dpop(&token, &proof).await, Some("proof-replayed"));
+    // It is checked all the same.
+    let wrong = client.proof(&token, "two", &json!({"htm": "GET"}));
+    let fields = [("authorization", authorization.as_str()), ("dpop", wrong.as_str())];
+    assert_eq!(node.ask_with(&fields, None, Effort::AtHand).await.reason(), Some("proof-method"));
+}
+
+#[tokio::test]
+async fn a_subject_has_a_share_of_the_proofs_whatever_its_keys() {
+    let node = Node::new("", "[tokens]\nproofs = 100\nproofs_per_subject = 2");
+    for (sub, reason) in [("ann", None), ("ann", None), ("ann", Some("proofs-full")), ("bob", None)] {
+        let client = Key::new();
+        let token = node.token(&json!({"sub": sub, "cnf": {"jkt": client.jkt()}}));
+        assert_eq!(node.dpop(&token, &client.proof(&token, "one", &json!({}))).await, reason, "{sub}");
+    }
+}
+
+#[tokio::test]
+async fn a_longer_window_does_not_bring_a_forgotten_proof_back() {
+    let (mut node, client) = (Node::new("dpop_window_s = 5", ""), Key::new());
+    let token = node.token(&json!({"cnf": {"jkt": client.jkt()}}));
+    let now = unix_seconds(SystemTime::now());
+    // What came when it was fresh, and is forgotten by the time that another comes.
+    let old = client.proof(&token, "old", &json!({"iat": now - 20}));
+    let print: [u8; 32] = URL_SAFE_NO_PAD.decode(client.jkt()).unwrap().try_into().unwrap();
+    let came = Came { issuer: "me", caller: &[0; 32], key: &print, jti: "old", issued_s: now - 20, window_s: 5 };
+    assert_eq!(node.identities.lasting.replays.remember(&came, now - 20), Ok(()));
+    assert_eq!(node.dpop(&token, &client.proof(&token, "new", &json!({}))).await, None);
+    let config = config(node.folder.path(), "dpop_window_s = 600", "");
+    node.identities = Identities::load(&config, Some(&node.identities)).unwrap();
+    assert_eq!(node.dpop(&token, &old).await, Some("proof-time"));
+    assert_eq!(node.dpop(&token, &client.proof(&token, "later", &json!({"iat": now - 10}))).await, None);
+}
+
+/// How long a request with this token may go on.
+async fn span(node: &Node, token: &str, longest: Duration) -> Span {
+    let verified = node.ask(&[("authorization", &format!("Bearer {token}"))]).await;
+    assert_eq!(verified.reason(), None);
+    node.identities.span(Some(&verified.identity), longest)
+}
+
+const LONG: Duration = Duration::from_secs(3_600);
+
+#[tokio::test]
+async fn a_request_goes_on_for_as_long_as_its_token_is_good() {
+    let (mut node, now) = (Node::new("leeway_s = 7", ""), Moment::now());
+    let token = node.token(&json!({"exp": now.s + 600}));
+    let span = span(&node, &token, LONG).await;
+    let at = |s: u64| Moment { s, ..now };
+    assert_eq!(span.look(at(now.s + 606)), Ok(Duration::from_secs(1)));
+    assert_eq!(span.look(at(now.s + 607)), Err(Over::Expired));
+    assert!(span.look(now).unwrap() < Duration::from_secs(60));
+    assert_eq!(span.look(Moment { at: now.at + LONG + LONG, ..now }), Err(Over::TooLong));
+
+    let revoked = || Entry::read(br#"{"issuer":"me","jti":"j"}"#).unwrap();
+    node.identities.revoke(revoked()).await.unwrap();
+    assert_eq!(span.look(now), Err(Over::Revoked));
+    node.identities.take_back(revoked()).await.unwrap();
+    assert!(span.look(now).is_ok());
+    // What a reload brings holds for requests from before, once it serves.
+    std::fs::write(node.folder.path().join("revoked.jsonl"), "{\"issuer\":\"me\",\"jti\":\"j\"}\n").unwrap();
+    node.reload("[tokens]\nrevocations_file = \"revoked.jsonl\"");
+    assert!(span.look(now).is_ok());
+    node.identities.publish();
+    assert_eq!(span.look(now), Err(Over::Revoked));
+    let mut other = config(node.folder.path(), "", "");
+    other.issuers.clear();
+    Identities::load(&other, Some(&node.identities)).unwrap().publish();
+    assert_eq!(span.look(now), Err(Over::UnknownIssuer));
+    // Who was not asked who it is, is not asked later.
+    assert!(node.identities.span(None, LONG).look(at(u64::MAX)).is_ok());
+}
+
+#[tokio::test]
+async fn a_body_is_cut_when_its_time_is_over_and_never_looks_complete() {
+    use http_body_util::BodyExt as _;
+    let node = Node::new("", "");
+    let good = span(&node, &node.token(&json!({})), LONG).await;
+    let (body, cut) = good.clone().hold(forebay_http::Body::full("all"));
+    assert_eq!(body.collect().await.unwrap().to_bytes(), "all");
+    assert!(cut.get().is_none());
+
+    let revoked = span(&node, &node.token(&json!({"jti": "other"})), LONG).await;
+    node.identities.revoke(Entry::read(br#"{"issuer":"me","jti":"other"}"#).unwrap()).await.unwrap();
+    let soon = Span { ends: Instant::now() + Duration::from_millis(20), ..good };
+    for (span, over) in [(revoked, Over::Revoked), (soon, Over::TooLong)] {
+        let (sender, body) = forebay_http::Body::channel(1);
+        let (mut body, cut) = span.hold(body);
+        sender.send("begun").await.unwrap();
+        let ended = loop {
+            match body.frame().await {
+                Some(Ok(_)) => {}
+                ended => break ended,
+            }
+        };
+        assert!(ended.unwrap().is_err());
+        assert_eq!(cut.get(), Some(&over));
+        assert!(!http_body::Body::is_end_stream(&body));
+        // Whoever made the body knows.
+        sender.disconnected().await;
+    }
 }
 
 #[test]

@@ -62,7 +62,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{CacheRule, Scope};
+    use crate::config::{CacheRule, FunctionTarget, Scope};
 
     fn list(areas: &[&str]) -> Vec<String> {
         areas.iter().map(|area| (*area).to_owned()).collect()
@@ -80,6 +80,19 @@ mod tests {
         assert_eq!(left(&["eu", "us"], &["us", "ap"]).unwrap(), ["us"]);
         assert!(left(&["eu"], &["us"]).is_err());
         assert!(left(&[], &[]).is_err());
+    }
+
+    #[test]
+    fn a_function_is_where_this_node_is_unless_it_or_its_middleware_asks_others() {
+        let allowed = |reaches_out, pop, areas: Option<&[&str]>| {
+            let function = FunctionTarget { name: "f".to_owned(), forward_authorization: false, reaches_out };
+            narrowed(&Target::Function(function), areas.map(list).as_deref(), pop).is_ok()
+        };
+        assert!(allowed(false, Some("eu"), Some(&["eu", "us"])));
+        assert!(allowed(true, None, None));
+        assert!(!allowed(true, Some("eu"), Some(&["eu"])));
+        assert!(!allowed(false, Some("eu"), Some(&["us"])));
+        assert!(!allowed(false, None, Some(&["eu"])));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use forebay_http::{ProblemType, RequestBody, ResponseBody};
 use forebay_oip::sealed::{NONCE, Nonce};
 use forebay_oip::{Encoded, Encoding, InferRequest, InferResponse, OutputEncodings};
-use forebay_policy::Phase;
+use forebay_policy::{Phase, Side};
 use http::{HeaderMap, Response, StatusCode};
 
 use super::Work;
@@ -43,12 +43,20 @@ pub(super) async fn answer(
 
     exchange.enter(Stage::PolicyResponse);
     let mut headers = HeaderMap::new();
+    oip::declare(&mut headers, &stored.answer, &encodings);
     let changed = policy_response(work, name, &stored, &mut headers).await?;
 
     exchange.enter(Stage::Encode);
     let encoded = encode(&stored, changed, id, &encodings)?;
     oip::describe(&mut headers, &encoded);
-    work.reply(StatusCode::OK, headers, encoded.body).await
+    let looks = work.route.chain.looks_into(Side::Response);
+    let room = looks.then(|| work.edge.admission.room(encoded.body.len())).transpose()?;
+    let response = work.reply(StatusCode::OK, headers, encoded.body).await?;
+    Ok(match room {
+        // It is held until the client has taken it.
+        Some(room) => response.map(|body| body.on_finish(move |_| drop(room))),
+        None => response,
+    })
 }
 
 /// The canonical answer: from the cache, from another request's flight, or from a region.

@@ -1,22 +1,27 @@
 //! Stages `forward` to `policy: response` of a route that passes requests to an origin: bodies stream both ways, unless
 //! a plugin must see a JSON body whole.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use forebay_http::{Body, BodyError, ProblemType, RequestBody, ResponseBody, collect_bounded};
 use forebay_policy::{Phase, Side};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, Response};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body::Body as _;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Work, respond};
 use crate::error::Refusal;
 use crate::exchange::Exchange;
 use crate::function;
-use crate::policy::body::{Fault, check_coding, is_coded};
+use crate::policy::body::{Fault, check_request, forget_bytes, guarded, unreadable as unreadable_head};
 use crate::policy::into_json;
 use crate::policy::json_body::JsonBody;
 use crate::policy::message::Contents;
 use crate::telemetry::timing::Stage;
 use crate::upstream::proxy::{Answer, Passing};
+use crate::upstream::trailers::Trailers;
 
 /// Passes a request on and its answer back.
 pub(super) async fn answer(
@@ -36,12 +41,18 @@ pub(super) async fn answer(
         trace: exchange.trace.header(),
         deadline: work.deadline,
         look_inside,
+        changed: chain.changes_requests(),
         idle: work.edge.limits.listener.idle,
     };
-    let passed = behind(work, &passing, body).await;
-    // What a plugin refused in the body is what the client is told, not what the origin made of half a request.
-    let answer = passed.map_err(|refusal| fault.lock().take().unwrap_or(refusal))?;
-    back(work, exchange, answer).await
+    let answered = match behind(work, &passing, body).await {
+        Ok(Answer { status, headers, body }) => {
+            back(work, exchange, Answer { status, headers, body: guarded(body, &fault) }).await
+        }
+        Err(refusal) => Err(refusal),
+    };
+    // What a plugin refused in the body is what the client is told, not what became of half a request behind it.
+    let refused = fault.lock().take();
+    refused.map_or(answered, Err)
 }
 
 /// Passes an origin's answer back.
@@ -55,29 +66,65 @@ pub(super) async fn back(
     let look_inside = by_field || chain.looks_into(Side::Response);
     let Answer { status, mut headers, body } = answer;
     let bodiless = work.facts.method == Method::HEAD || body.is_end_stream();
+    if look_inside {
+        // Also where there is no body: this is what is said of the one that a GET would bring, or brought.
+        forget_bytes(&mut headers);
+        if let Some(cause) = unreadable_head(status, &headers).filter(|_| !bodiless) {
+            return Err(unreadable(cause));
+        }
+    }
     if bodiless {
         exchange.enter(Stage::PolicyResponse);
         chain.on_response(status, &mut headers, None, &work.context).await?;
         return Ok(respond(status, headers, body));
     }
-    if look_inside && is_coded(&headers) {
-        return Err(unreadable("it has a content coding, and this route's policies look into it"));
-    }
-    if !by_field {
+    let body = if look_inside && !chain.has(Phase::Trailers) { Trailers::None } else { Trailers::OfAnswer }.of(body);
+    if !by_field && !chain.has(Phase::ResponseBody) {
         exchange.enter(Stage::PolicyResponse);
         chain.on_response(status, &mut headers, None, &work.context).await?;
-        if !chain.has(Phase::ResponseBody) {
-            return work.stream(status, headers, body).await;
-        }
-        let bytes = collect_bounded(body, work.edge.limits.answer_bytes, work.deadline.into()).await;
-        return work.reply(status, headers, bytes.map_err(unreadable)?).await;
+        return work.stream(status, headers, body).await;
     }
+    let room = room(work, &body)?;
+    let response = match by_field {
+        true => opened(work, exchange, status, headers, body).await?,
+        false => {
+            exchange.enter(Stage::PolicyResponse);
+            chain.on_response(status, &mut headers, None, &work.context).await?;
+            let bytes = whole(work, body).await?;
+            work.reply(status, headers, bytes).await?
+        }
+    };
+    // It is held until the client has taken it.
+    Ok(response.map(|body| body.on_finish(move |_| drop(room))))
+}
+
+/// An answer whose fields policies open and seal.
+async fn opened(
+    work: &Work<'_>,
+    exchange: &mut Exchange,
+    status: StatusCode,
+    mut headers: HeaderMap,
+    body: ResponseBody,
+) -> Result<Response<ResponseBody>, Refusal> {
     let returned = returned(work, &headers, body).await?;
     exchange.enter(Stage::PolicyResponse);
-    let shown = chain.on_response(status, &mut headers, Some(returned), &work.context).await?;
+    let shown = work.route.chain.on_response(status, &mut headers, Some(returned), &work.context).await?;
     let bytes = shown.map(|shown| into_json(shown.contents)).transpose()?.unwrap_or_default();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
     work.reply(status, headers, bytes).await
+}
+
+/// Room for an answer that is held whole: for what it announces, or else for the most that it may have.
+fn room(work: &Work<'_>, body: &Body) -> Result<OwnedSemaphorePermit, Refusal> {
+    let limit = work.edge.limits.answer_bytes;
+    let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+    work.edge.admission.room(announced.unwrap_or(limit).min(limit))
+}
+
+/// All of an answer.
+async fn whole(work: &Work<'_>, body: Body) -> Result<Bytes, Refusal> {
+    let bytes = collect_bounded(body, work.edge.limits.answer_bytes, work.deadline.into()).await;
+    bytes.map_err(unreadable)
 }
 
 /// Whoever answers this route: its origin, its function, or middleware in front of either.
@@ -97,12 +144,15 @@ fn unreadable(cause: impl std::fmt::Display) -> Refusal {
 /// content type, so there a body that is not JSON is refused.
 async fn leaving(work: &Work<'_>, exchange: &mut Exchange, body: RequestBody) -> Result<(Body, Fault), Refusal> {
     let (chain, limit) = (&work.route.chain, work.route.config.body_bytes);
+    let hidden = chain.looks_into(Side::Request) && !chain.has(Phase::Trailers);
+    let trailers = if hidden { Trailers::None } else { Trailers::Beside(Arc::clone(&work.facts)) };
+    let body = trailers.of(body);
     if !chain.has(Phase::Forward) && !chain.has(Phase::RequestBody) {
         if body.size_hint().lower() > limit as u64 {
             return Err(BodyError::TooLarge { limit_bytes: limit as u64 }.into());
         }
         if chain.has(Phase::RequestChunk) {
-            check_coding(&work.facts.headers)?;
+            check_request(&work.facts.headers)?;
         }
         let body = body.limited(limit as u64, work.edge.limits.listener.idle);
         return chain.streamed(Side::Request, &work.facts.headers, body, &work.context).await;
@@ -127,9 +177,7 @@ async fn returned(work: &Work<'_>, headers: &HeaderMap, body: ResponseBody) -> R
     if !is_json(headers) {
         return Err(unreadable("it is not JSON, and this route's policies look into it"));
     }
-    let bytes = collect_bounded(body, work.edge.limits.answer_bytes, work.deadline.into()).await;
-    let body = JsonBody::read(&bytes.map_err(unreadable)?);
-    let body = body.map_err(unreadable)?;
+    let body = JsonBody::read(&whole(work, body).await?).map_err(unreadable)?;
     work.route.chain.on_return(Contents::Json(body), &work.context).await
 }
 

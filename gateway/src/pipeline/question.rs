@@ -35,9 +35,9 @@ pub(super) async fn answer(
     };
     exchange.enter(Stage::PolicyResponse);
     let mut headers = HeaderMap::new();
-    work.route.chain.on_response(status, &mut headers, None, &work.context).await?;
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    work.route.chain.on_response(status, &mut headers, None, &work.context).await?;
     work.reply(status, headers, body).await
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use forebay_http::{ProblemType, ResponseBody, Upgrade, Upgraded};
 use forebay_policy::Side;
-use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, UPGRADE};
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, UPGRADE};
 use http::{Response, StatusCode};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Work, passing, respond};
 use crate::error::Refusal;
 use crate::exchange::{Ending, Exchange};
+use crate::identity::{Over, Span};
 use crate::policy::body::{Messages, Stopped};
 use crate::telemetry::timing::Stage;
 use crate::upstream::proxy::Passing;
@@ -65,7 +66,7 @@ struct Bounds {
 enum Ended {
     /// By a closing handshake that one side began.
     Closed(Option<CloseFrame>),
-    /// Both connections came to their ends.
+    /// By a closing handshake that went through unread.
     Over,
     /// That side is gone.
     Lost(Side),
@@ -79,6 +80,30 @@ enum Ended {
     Stalled,
     /// The node leaves.
     Draining,
+    /// What let it in holds no longer, or it took as long as it may.
+    Withdrawn(Over),
+}
+
+/// What ends a WebSocket, whatever its two sides do.
+struct Until {
+    shutdown: CancellationToken,
+    span: Option<Span>,
+}
+
+impl Until {
+    /// Waits for it.
+    async fn reached(&self) -> Ended {
+        let over = async {
+            match &self.span {
+                Some(span) => span.over().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.shutdown.cancelled() => Ended::Draining,
+            over = over => Ended::Withdrawn(over),
+        }
+    }
 }
 
 /// Opens a WebSocket to the origin, and arranges for what follows the answer.
@@ -98,6 +123,7 @@ pub(super) async fn answer(
         trace: exchange.trace.header(),
         deadline: work.deadline,
         look_inside: chain.looks_into(Side::Response),
+        changed: false,
         idle: limits.listener.idle,
     };
     let Some(origin) = &work.route.origin else {
@@ -110,6 +136,9 @@ pub(super) async fn answer(
     exchange.enter(Stage::PolicyResponse);
     let status = StatusCode::SWITCHING_PROTOCOLS;
     chain.on_response(status, &mut headers, None, &work.context).await?;
+    if looks {
+        headers.remove(SEC_WEBSOCKET_EXTENSIONS);
+    }
     headers.insert(CONNECTION, TO_UPGRADE);
     headers.insert(UPGRADE, WEBSOCKET);
     headers.insert(SEC_WEBSOCKET_ACCEPT, opening.accept()?);
@@ -128,14 +157,15 @@ pub(super) async fn answer(
 
 impl Switch {
     /// Begins once the response, which must be the 101, is with the client.
-    pub(crate) fn begin(self, mut ending: Ending) {
+    pub(crate) fn begin(self, mut ending: Ending, span: Option<Span>) {
         let Self { upgrade, origin, policies, bounds } = self;
         upgrade.then(move |client, shutdown: CancellationToken| async move {
-            let began = Instant::now();
-            let (client, origin) = (Leg::new(client, began, ending.sent()), Leg::new(origin, began, Default::default()));
+            let (began, until) = (Instant::now(), Until { shutdown, span });
+            let (client, origin) =
+                (Leg::new(client, began, ending.sent()), Leg::new(origin, began, Default::default()));
             let ended = match policies {
-                Some(policies) => relay::run(client, origin, policies, &bounds, &shutdown).await,
-                None => tunnel::run(client, origin, &bounds, &shutdown).await,
+                Some(policies) => Box::pin(relay::run(client, origin, policies, &bounds, &until)).await,
+                None => tunnel::run(client, origin, &bounds, &until).await,
             };
             match &ended {
                 Ended::Stopped(stopped) => ending.refused(&stopped.refusal),
@@ -158,6 +188,7 @@ impl Ended {
             Self::Idle => Some("idle"),
             Self::Stalled => Some("stalled"),
             Self::Draining => Some("draining"),
+            Self::Withdrawn(over) => Some(over.reason()),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! refused, and a range of something that it would have to see whole is not asked for.
 
 mod events;
+mod guarded;
 mod messages;
 mod streaming;
 
@@ -12,14 +13,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use forebay_http::{Body, ProblemType};
 use forebay_policy::{Context, Part, PartKind, Phase, Plugin, Side};
-use http::header::{ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
-use http::{HeaderMap, HeaderName};
+use http::header::{
+    ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::Body as _;
 
 use super::Chain;
 use crate::error::Refusal;
 use streaming::Streaming;
 
+pub(crate) use guarded::guarded;
 pub(crate) use messages::{Messages, Stopped};
 pub(crate) use streaming::Fault;
 
@@ -39,6 +43,11 @@ impl Chain {
     /// Whether any plugin looks into bodies of that side.
     pub(crate) fn looks_into(&self, side: Side) -> bool {
         self.has(Phase::body(side)) || self.has(Phase::chunk(side))
+    }
+
+    /// Whether any plugin may change bodies of requests, or fields of them.
+    pub(crate) fn changes_requests(&self) -> bool {
+        self.looks_into(Side::Request) || self.has(Phase::Forward)
     }
 
     /// Shows a whole body to the plugins that want it whole; each sees what the one before left.
@@ -82,22 +91,44 @@ impl Chain {
     }
 }
 
-/// Refuses a content coding, behind which no plugin could look.
+/// Refuses a request whose body no plugin could look into, or another way than its reader.
 ///
 /// # Errors
-/// 415 for a request's.
-pub(crate) fn check_coding(headers: &HeaderMap) -> Result<(), Refusal> {
-    if !is_coded(headers) {
-        return Ok(());
+/// 415 for a content coding, 400 for more than one media type.
+pub(crate) fn check_request(headers: &HeaderMap) -> Result<(), Refusal> {
+    if is_coded(headers) {
+        let detail = "this route takes bodies without a content coding only: its policies look into them";
+        return Err(Refusal::new(ProblemType::UnsupportedEncoding, detail));
     }
-    let detail = "this route takes bodies without a content coding only: its policies look into them";
-    Err(Refusal::new(ProblemType::UnsupportedEncoding, detail))
+    if !has_one_type(headers) {
+        return Err(Refusal::new(ProblemType::BadRequest, "Content-Type must be one media type"));
+    }
+    Ok(())
+}
+
+/// Why plugins cannot look into an answer with this head.
+pub(crate) fn unreadable(status: StatusCode, headers: &HeaderMap) -> Option<&'static str> {
+    if is_coded(headers) {
+        return Some("it has a content coding, and this route's policies look into it");
+    }
+    if status == StatusCode::PARTIAL_CONTENT || headers.contains_key(CONTENT_RANGE) {
+        return Some("it is a part that nobody asked for, and this route's policies look into the whole");
+    }
+    (!has_one_type(headers)).then_some("it has more than one media type, and this route's policies look into it")
 }
 
 /// Whether the body has a content coding.
-pub(crate) fn is_coded(headers: &HeaderMap) -> bool {
+fn is_coded(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// Whether there is at most one media type: of two, whoever reads the body may take the other one (RFC 9110, section
+/// 5.3).
+fn has_one_type(headers: &HeaderMap) -> bool {
+    let mut types = headers.get_all(CONTENT_TYPE).iter().map(HeaderValue::as_bytes);
+    let plain = |media: &[u8]| !media.split(|byte| *byte == b';').next().unwrap_or_default().contains(&b',');
+    types.next().is_none_or(plain) && types.next().is_none()
 }
 
 /// Removes what was said of bytes that a plugin may have changed.
@@ -121,8 +152,30 @@ mod tests {
         let mut headers = HeaderMap::new();
         assert!(!is_coded(&headers));
         headers.append(CONTENT_ENCODING, "Identity".parse().unwrap());
-        assert!(check_coding(&headers).is_ok());
+        assert!(check_request(&headers).is_ok());
         headers.append(CONTENT_ENCODING, "gzip".parse().unwrap());
-        assert!(check_coding(&headers).is_err());
+        assert_eq!(check_request(&headers).unwrap_err().reason(), "unsupported-encoding");
+        assert!(unreadable(StatusCode::OK, &headers).is_some());
+    }
+
+    #[test]
+    fn a_body_has_one_media_type_or_none() {
+        let mut headers = HeaderMap::new();
+        assert!(has_one_type(&headers));
+        headers.append(CONTENT_TYPE, "multipart/mixed; boundary=\"a,b\"".parse().unwrap());
+        assert!(has_one_type(&headers));
+        headers.append(CONTENT_TYPE, "text/plain".parse().unwrap());
+        assert_eq!(check_request(&headers).unwrap_err().reason(), "bad-request");
+        headers.insert(CONTENT_TYPE, "text/html, application/x+json".parse().unwrap());
+        assert!(unreadable(StatusCode::OK, &headers).is_some());
+    }
+
+    #[test]
+    fn a_part_of_an_answer_cannot_be_looked_into() {
+        let mut headers = HeaderMap::new();
+        assert!(unreadable(StatusCode::OK, &headers).is_none());
+        assert!(unreadable(StatusCode::PARTIAL_CONTENT, &headers).is_some());
+        headers.append(CONTENT_RANGE, "bytes 0-1/9".parse().unwrap());
+        assert!(unreadable(StatusCode::OK, &headers).is_some());
     }
 }

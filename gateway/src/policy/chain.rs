@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use forebay_http::ProblemType;
 use forebay_policy::{
-    Capability, Context, Failure, HeadEdits, IdentityView, Message, Outcome, Phase, Phases, Plugin, Recall, RequestView,
+    Answer, Capability, Context, Failure, HeadEdits, IdentityView, Known, Message, Outcome, Phase, Phases, Plugin, Recall, RequestView,
     ResponseView,
 };
 use forebay_seal::Keyring;
@@ -288,11 +288,15 @@ impl Chain {
             policy.alarm.ring(&policy.plugin);
         }
         self.metrics.policy_failed(name, reason);
-        tracing::warn!(plugin = name, reason, %failure, "policy failed; request refused");
+        // Every client can have a plugin fail at every request, and each failure has words of the plugin's own.
+        if policy.plugin.may_log_failure() {
+            tracing::warn!(plugin = name, reason, %failure, "policy failed; request refused");
+        }
         let soon = Duration::from_secs(1);
         match failure {
-            Failure::PoolExhausted => {
-                let detail = format!("policy `{name}` has as many calls in work as it may");
+            Failure::PoolExhausted | Failure::StreamsExhausted => {
+                let what = if *failure == Failure::PoolExhausted { "calls" } else { "streams" };
+                let detail = format!("policy `{name}` has as many {what} in work as it may");
                 Refusal::new(ProblemType::Overloaded, detail).retry_after(soon)
             }
             Failure::Quarantined => Refusal::policy_failed(name, reason).retry_after(soon),
@@ -304,11 +308,11 @@ impl Chain {
 /// What a decision that is known without a run comes to: the edits to make, if any.
 fn known<'o>(
     policy: &Policy,
-    outcome: &'o Outcome<Option<Arc<HeadEdits>>>,
+    known: &'o Known,
 ) -> Result<Option<&'o HeadEdits>, Refusal> {
-    match outcome {
-        Outcome::Continue(edits) => Ok(edits.as_deref()),
-        Outcome::Answer(answer) => Err(Refusal::by_policy(policy.plugin.name(), answer.clone())),
+    match known {
+        Known::Continue(edits) => Ok(edits.as_deref()),
+        Known::Answer(answer) => Err(Refusal::by_policy(policy.plugin.name(), Answer::clone(answer))),
     }
 }
 

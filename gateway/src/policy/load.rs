@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use forebay_policy::{CallLimits, Plugin, PluginSpec};
+use forebay_policy::{CallLimits, Plugin, PluginSpec, signature};
 
 use super::lifecycle::Lifecycle;
 use super::services::Standing;
@@ -50,7 +50,9 @@ impl Loader<'_> {
         };
         let (at, candidate) = (format!("{at}.shadow"), plugin.candidate(shadow));
         let shown = known.and_then(|known| known.shadow.as_ref());
-        let beside = self.load(&at, &candidate, Standing::Shadow, shown.map(|shown| shown.candidate()))?;
+        let standing = Standing::Shadow { effects: shadow.effects };
+        let beside = self.load(&at, &candidate, standing, shown.map(|shown| shown.candidate()))?;
+        self.gatekeeper.check_candidate(&candidate, beside.verified.as_ref(), active.verified.as_ref())?;
         if self.lifecycle().is_promoted(&plugin.name, beside.plugin.digest()) {
             let known = known.map(|known| &known.plugin);
             return self.may_serve(&candidate, self.load(&at, &candidate, Standing::Active, known)?);
@@ -110,7 +112,7 @@ impl Loader<'_> {
             None => engine.load(spec),
         };
         let loaded = loaded.map_err(|error| StartError::Plugin { name, reason: error.to_string() })?;
-        Admitted::check(verified.as_ref(), plugin, &loaded)?;
+        Admitted::check(verified.as_ref(), plugin, &signature::names(loaded.imports()))?;
         tracing::info!(plugin = loaded.name(), digest = loaded.digest(), imports = ?loaded.imports(), "plugin loaded");
         let (keys, alarm) = (Arc::new(plugin.keys.clone()), self.lasting.alarm.clone());
         Ok(Policy { plugin: loaded, keys, verified, shadow: None, alarm })

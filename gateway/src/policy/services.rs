@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use forebay_policy::{Capability, Services};
@@ -15,6 +16,7 @@ use parking_lot::Mutex;
 mod counters;
 mod expiring;
 mod inference;
+mod journal;
 mod key_value;
 mod keys;
 mod meter;
@@ -23,6 +25,7 @@ pub(crate) mod outbound;
 
 use counters::{CounterStore, PluginCounters};
 use inference::{Directory, PluginInference};
+use journal::Journals;
 use key_value::{PluginValues, ValueStore};
 use keys::PluginKeys;
 use meter::{PluginMeter, Tenants};
@@ -39,6 +42,7 @@ pub(crate) struct Supplies {
     directory: Arc<Directory>,
     keyring: Arc<ArcSwap<Keyring>>,
     holdings: Mutex<HashMap<String, Arc<Holdings>>>,
+    journals: Journals,
     tenants: Arc<Tenants>,
     metrics: Arc<Metrics>,
 }
@@ -57,7 +61,10 @@ pub(crate) enum Standing {
     /// It serves: those of its name.
     Active,
     /// It runs beside the one that serves, and must not touch what that one holds: those of `{name}#shadow`.
-    Shadow,
+    Shadow {
+        /// Whether it has the plugin's keys and its way out.
+        effects: bool,
+    },
 }
 
 impl Standing {
@@ -65,7 +72,15 @@ impl Standing {
     pub(crate) fn name_of(self, plugin: &str) -> String {
         match self {
             Self::Active => plugin.to_owned(),
-            Self::Shadow => format!("{plugin}{SHADOW}"),
+            Self::Shadow { .. } => format!("{plugin}{SHADOW}"),
+        }
+    }
+
+    /// Whether what the version does may be seen outside of it.
+    fn may_act(self) -> bool {
+        match self {
+            Self::Active => true,
+            Self::Shadow { effects } => effects,
         }
     }
 }
@@ -77,6 +92,7 @@ impl Supplies {
             directory: Arc::default(),
             keyring: Arc::default(),
             holdings: Mutex::default(),
+            journals: Journals::default(),
             tenants: Arc::new(Tenants::new(tenants)),
             metrics: Arc::clone(metrics),
         }
@@ -85,7 +101,7 @@ impl Supplies {
     /// The services of a plugin: those that it was granted.
     ///
     /// # Errors
-    /// The roots that its outbound requests trust cannot be read.
+    /// The roots that its outbound requests trust cannot be read, or its journal cannot be opened.
     pub(crate) fn services(&self, plugin: &config::Plugin, standing: Standing) -> Result<Services, StartError> {
         let held = self.holdings(&plugin.name, standing);
         let may = |capability| plugin.grants.contains(&capability);
@@ -100,23 +116,39 @@ impl Supplies {
         }
         if may(Capability::Keys) {
             // Of its name in either standing: what a candidate signs must be right once it serves.
-            let (keyring, allowed) = (Arc::clone(&self.keyring), plugin.keys.clone());
+            let allowed = if standing.may_act() { plugin.keys.clone() } else { BTreeSet::new() };
+            let keyring = Arc::clone(&self.keyring);
             services.keys = Some(Arc::new(PluginKeys { keyring, allowed, plugin: plugin.name.clone() }));
         }
         if may(Capability::Metrics) {
             services.numbers = Some(Arc::clone(&held.numbers) as _);
         }
         if may(Capability::Outbound) {
-            services.outbound = Some(Arc::new(PluginOutbound::new(&plugin.outbound)?));
+            let origins = if standing.may_act() { plugin.outbound.origins.clone() } else { Vec::new() };
+            let outbound = config::Outbound { origins, ..plugin.outbound.clone() };
+            services.outbound = Some(Arc::new(PluginOutbound::new(&outbound)?));
         }
         if may(Capability::Inference) {
+            // In either standing: a question goes where the request itself may go, and costs no more than time.
             services.inference = Some(Arc::new(PluginInference {
                 directory: Arc::clone(&self.directory),
                 models: plugin.models.clone(),
                 jurisdictions: plugin.jurisdictions.clone(),
             }));
         }
+        if let Some(journal) = plugin.journal.as_ref().filter(|_| may(Capability::Journal)) {
+            services.journal = Some(match standing {
+                Standing::Active => self.journals.open(&plugin.name, journal, &self.metrics)?,
+                Standing::Shadow { .. } => journal::nowhere(),
+            });
+        }
         Ok(services)
+    }
+
+    /// Writes what plugins recorded and takes no more. Waits for it, `within` so much time; what could not be written by
+    /// then is lost, and the log says so.
+    pub(crate) fn close(&self, within: Duration) {
+        self.journals.close(within);
     }
 
     /// A configuration begins to serve: plugins, those too that were loaded for an earlier one, use its keys and ask its
@@ -133,6 +165,7 @@ impl Supplies {
             let stays = plugins.contains(name.strip_suffix(SHADOW).unwrap_or(name));
             if !stays {
                 held.forget();
+                self.metrics.plugins.forget_records(name);
             }
             stays
         });

@@ -7,6 +7,7 @@ use std::io::Write;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -14,6 +15,9 @@ use crate::config::LogFormat;
 
 /// Lines that may wait to be written.
 const LINES_WAITING: usize = 64 * 1024;
+
+/// Libraries that show messages when they are let talk: they are kept at this level, whatever the filter says.
+const INDISCREET: [&str; 2] = ["tungstenite=warn", "tokio_tungstenite=warn"];
 
 /// Writes what waits when it is dropped: keep it until the program ends.
 pub struct Logs {
@@ -27,7 +31,7 @@ pub struct Logs {
 /// The filter cannot be read.
 pub fn start(format: LogFormat, filter: &str) -> Result<Logs, String> {
     let filter = std::env::var("FOREBAY_LOG").unwrap_or_else(|_| filter.to_owned());
-    let filter = EnvFilter::try_new(&filter).map_err(|error| format!("log filter `{filter}`: {error}"))?;
+    let filter = discreet(&filter).map_err(|error| format!("log filter `{filter}`: {error}"))?;
     let (writer, worker) =
         NonBlockingBuilder::default().lossy(true).buffered_lines_limit(LINES_WAITING).finish(std::io::stderr());
     let dropped = writer.error_counter();
@@ -40,6 +44,12 @@ pub fn start(format: LogFormat, filter: &str) -> Result<Logs, String> {
     drop(started);
     forebay_http::log_panics_by_location();
     Ok(Logs { dropped, _worker: worker })
+}
+
+fn discreet(filter: &str) -> Result<EnvFilter, ParseError> {
+    // More specific directives would win over ours.
+    let others = filter.split(',').filter(|one| !one.contains("tungstenite"));
+    EnvFilter::try_new(others.chain(INDISCREET).collect::<Vec<_>>().join(","))
 }
 
 impl Drop for Logs {

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use crate::config::ServerTiming;
+
 /// The stages of a request, by the names that code, documents, metrics, spans and plugins share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -44,6 +46,12 @@ impl Stage {
         Self::PolicyResponse,
         Self::Encode,
     ];
+
+    /// Whether anybody may know how long it took. How long a decision takes says something of what was decided, and of
+    /// whether it was known before.
+    fn is_open(self) -> bool {
+        matches!(self, Self::CacheLookup | Self::Forward | Self::CacheStore)
+    }
 
     /// The stage's name.
     pub fn name(self) -> &'static str {
@@ -103,16 +111,18 @@ impl StageClock {
         Stage::ALL.into_iter().zip(self.spent.iter().copied()).filter(|(_, spent)| !spent.is_zero())
     }
 
-    /// The value of `Server-Timing`, in milliseconds; `beyond` is what the region said of its own time.
-    pub fn header(&self, now: Instant, beyond: Option<&str>) -> String {
+    /// The value of `Server-Timing`, in milliseconds: every stage, or those that anybody may know, in whole
+    /// milliseconds. `beyond` is what the region said of its own time.
+    pub fn header(&self, now: Instant, beyond: Option<&str>, detail: ServerTiming) -> String {
         let mut text = String::with_capacity(256);
-        for (stage, spent) in self.stages() {
+        let full = detail == ServerTiming::Full;
+        for (stage, spent) in self.stages().filter(|(stage, _)| full || stage.is_open()) {
             text.push_str(stage.name());
-            push_millis(&mut text, spent);
+            push_millis(&mut text, spent, full);
             text.push_str(", ");
         }
         text.push_str("total");
-        push_millis(&mut text, self.total(now));
+        push_millis(&mut text, self.total(now), full);
         if let Some(beyond) = beyond {
             text.push_str(", ");
             text.push_str(beyond);
@@ -121,10 +131,13 @@ impl StageClock {
     }
 }
 
-/// `;dur=` and milliseconds to the microsecond, without the cost of formatting a float.
-fn push_millis(text: &mut String, time: Duration) {
+/// `;dur=` and milliseconds, to the microsecond or whole, without the cost of formatting a float.
+fn push_millis(text: &mut String, time: Duration, to_the_microsecond: bool) {
     let micros = time.as_micros();
-    let _ = write!(text, ";dur={}.{:03}", micros / 1_000, micros % 1_000);
+    let _ = match to_the_microsecond {
+        true => write!(text, ";dur={}.{:03}", micros / 1_000, micros % 1_000),
+        false => write!(text, ";dur={}", micros / 1_000),
+    };
 }
 
 #[cfg(test)]
@@ -142,14 +155,19 @@ mod tests {
         let (stage, spent) = clock.stages().next().unwrap();
         assert_eq!(stage, Stage::Decode);
         assert!(spent >= Duration::from_millis(5));
-        assert!(clock.header(end, Some("region;dur=1")).starts_with("decode;dur="));
+        let header = |detail| clock.header(end, Some("region;dur=1"), detail);
+        assert!(header(ServerTiming::Full).starts_with("decode;dur="));
+        let open = header(ServerTiming::Coarse);
+        assert!(open.starts_with("total;dur=") && open.ends_with(", region;dur=1"), "{open}");
+        assert_eq!(open.matches('.').count(), 0, "{open}");
     }
 
     #[test]
     fn milliseconds_have_three_places() {
         let mut text = String::new();
-        push_millis(&mut text, Duration::from_micros(12_034));
-        assert_eq!(text, ";dur=12.034");
+        push_millis(&mut text, Duration::from_micros(12_034), true);
+        push_millis(&mut text, Duration::from_micros(12_934), false);
+        assert_eq!(text, ";dur=12.034;dur=12");
     }
 
     #[test]

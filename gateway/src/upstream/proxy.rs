@@ -19,6 +19,7 @@ use super::client::Client;
 use crate::config::OriginTarget;
 use crate::error::{Refusal, StartError};
 use crate::identity::dpop::DPOP;
+use crate::policy::body::forget_bytes;
 use crate::policy::view::RequestFacts;
 use crate::telemetry::trace::TRACEPARENT;
 
@@ -27,7 +28,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 
 /// Fields of one connection (RFC 9110, section 7.6.1), beside those that `Connection` names. `Trailer` is none of them: the
 /// fields that it announces go on, and over HTTP/1.1 only those (section 6.6.2).
-const HOP_BY_HOP: [HeaderName; 8] = [
+pub(super) const HOP_BY_HOP: [HeaderName; 8] = [
     CONNECTION,
     HeaderName::from_static("proxy-connection"),
     PROXY_AUTHENTICATE,
@@ -61,6 +62,8 @@ pub(crate) struct Passing<'a> {
     pub(crate) deadline: Instant,
     /// Whether policies must see the answer whole.
     pub(crate) look_inside: bool,
+    /// Whether policies may have changed the request's body.
+    pub(crate) changed: bool,
     /// How long the origin may be silent within its answer.
     pub(crate) idle: Duration,
 }
@@ -76,6 +79,31 @@ pub(crate) struct Answer {
 }
 
 impl Passing<'_> {
+    /// The request's fields, as they go to whoever is behind. Those of the client's connection went before the policies
+    /// saw the head.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let mut headers = self.facts.headers.clone();
+        // Whoever sends the body writes its length.
+        headers.remove(CONTENT_LENGTH);
+        if self.changed {
+            forget_bytes(&mut headers);
+        }
+        if !self.forward_authorization {
+            headers.remove(AUTHORIZATION);
+            headers.remove(DPOP);
+        }
+        if self.look_inside {
+            // An answer that is looked into must come whole and as it is.
+            for name in [ACCEPT_ENCODING, RANGE, IF_RANGE] {
+                headers.remove(name);
+            }
+        }
+        if let Some(trace) = &self.trace {
+            headers.insert(TRACEPARENT, trace.clone());
+        }
+        headers
+    }
+
     /// An origin's answer, as it goes on.
     pub(super) fn answer(&self, response: Response<Incoming>) -> Answer {
         let (mut head, body) = response.into_parts();
@@ -121,6 +149,10 @@ impl Origin {
             }
             Ok(Ok(response)) => response,
         };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let refusal = Refusal::new(ProblemType::BadGateway, "the origin answered what it was not asked");
+            return Err(refusal.because("101 without Upgrade"));
+        }
         Ok(passing.answer(response))
     }
 
@@ -139,34 +171,24 @@ impl Origin {
             .path_and_query(path_and_query)
             .build()
             .map_err(internal)?;
+        let mut headers = self.headers(passing);
+        if !body.is_end_stream() && body.size_hint().exact().is_none() {
+            // The client library takes a GET whose body has no length for one without a body, unless it is told. Over
+            // HTTP/2 it removes the field.
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         let mut request = Request::builder().method(facts.method.clone()).uri(uri).body(body).map_err(internal)?;
-        *request.headers_mut() = self.headers(passing);
+        *request.headers_mut() = headers;
         Ok(request)
     }
 
     fn headers(&self, passing: &Passing<'_>) -> HeaderMap {
-        // Without the fields of the client's connection: those went before the policies saw the head.
-        let mut headers = passing.facts.headers.clone();
-        // The body may have been changed; the client writes its length.
-        headers.remove(CONTENT_LENGTH);
-        if !passing.forward_authorization {
-            headers.remove(AUTHORIZATION);
-            headers.remove(DPOP);
-        }
-        if passing.look_inside {
-            // An answer whose fields are to be opened must come whole and as it is.
-            for name in [ACCEPT_ENCODING, RANGE, IF_RANGE] {
-                headers.remove(name);
-            }
-        }
+        let mut headers = passing.headers();
         if let Ok(forwarded) = HeaderValue::try_from(format!("host=\"{}\";proto=https", passing.facts.host)) {
             headers.insert(FORWARDED, forwarded);
         }
         if let Ok(host) = HeaderValue::try_from(self.authority.as_str()) {
             headers.insert(HOST, host);
-        }
-        if let Some(trace) = &passing.trace {
-            headers.insert(TRACEPARENT, trace.clone());
         }
         append_via(&mut headers, passing.pop);
         headers
@@ -212,14 +234,15 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
 
 /// Removes what a client says of where it came from (RFC 7239), and our own fields: that is ours to say.
 pub(crate) fn strip_claims(headers: &mut HeaderMap) {
-    let ours = |name: &HeaderName| {
-        let name = name.as_str();
-        name == "forwarded" || name == "x-real-ip" || name.starts_with("x-forwarded-") || name.starts_with("forebay-")
-    };
-    let named: Vec<HeaderName> = headers.keys().filter(|name| ours(name)).cloned().collect();
+    let named: Vec<HeaderName> = headers.keys().filter(|name| is_claim(name)).cloned().collect();
     for name in named {
         headers.remove(name);
     }
+}
+
+pub(super) fn is_claim(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name == "forwarded" || name == "x-real-ip" || name.starts_with("x-forwarded-") || name.starts_with("forebay-")
 }
 
 /// Makes one `Cookie` of those that HTTP/2 splits (RFC 9113, section 8.2.3).
@@ -249,6 +272,40 @@ mod tests {
         strip_claims(&mut headers);
         assert_eq!(headers.len(), 1);
         assert_eq!(headers.get("cookie").unwrap(), "a=1; b=2");
+    }
+
+    /// What goes on of a head with fields of every kind.
+    fn goes_on(look_inside: bool, changed: bool, forward_authorization: bool) -> Vec<String> {
+        let names = ["accept", "accept-encoding", "authorization", "content-digest", "content-length", "dpop", "if-range", "range"];
+        let facts = RequestFacts {
+            method: http::Method::POST,
+            path: "/".into(),
+            query: None,
+            host: "localhost".into(),
+            headers: names.iter().map(|name| (name.parse().unwrap(), HeaderValue::from_static("1"))).collect(),
+            route: "site".into(),
+            model: None,
+            dialect: "http",
+            peer: [127, 0, 0, 1].into(),
+            version: http::Version::HTTP_11,
+            trace_id: String::new(),
+            areas: None,
+        };
+        let (deadline, idle) = (Instant::now(), Duration::ZERO);
+        let (facts, pop, trace) = (&facts, "pop", None);
+        let passing = Passing { facts, pop, forward_authorization, trace, deadline, look_inside, changed, idle };
+        let mut names: Vec<String> = passing.headers().keys().map(ToString::to_string).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn origins_and_functions_see_what_is_theirs() {
+        let all = ["accept", "accept-encoding", "authorization", "content-digest", "dpop", "if-range", "range"];
+        assert_eq!(goes_on(false, false, true), all);
+        assert_eq!(goes_on(false, false, false), ["accept", "accept-encoding", "content-digest", "if-range", "range"]);
+        assert_eq!(goes_on(true, false, false), ["accept", "content-digest"]);
+        assert_eq!(goes_on(true, true, false), ["accept"]);
     }
 
     #[test]

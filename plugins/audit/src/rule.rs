@@ -1,17 +1,17 @@
 //! What is written, and the chain it is written into.
 //!
-//! A request leaves a record when it comes and one when it is answered. One that is refused on the way has the first alone:
-//! the plugin stands before all others. A record has the hash of the one before it, so none can be changed, left out or
+//! A request leaves a record when it comes and one when it is answered, whoever answers it: the plugin stands before all
+//! others, and is shown refusals too. A record has the hash of the one before it, so none can be changed, left out or
 //! put in without a break, and a MAC of its own hash, so no one without the node's key can make a whole chain anew.
 
 mod chain;
+mod late;
 mod record;
 mod verify;
 
-use forebay_plugin_sdk::{Request, Verdict, clock, config, identity, keys, log};
+use forebay_plugin_sdk::{Request, Verdict, clock, config, identity, journal, keys};
 use serde::Deserialize;
 
-use chain::Broken;
 use record::{Content, Record};
 pub use verify::{Fault, verify};
 
@@ -21,19 +21,19 @@ pub use verify::{Fault, verify};
 pub struct Config {
     /// The name of the key that records are signed with.
     pub key: String,
-    /// What happens to a request that cannot be recorded.
+    /// What happens to a request whose record cannot be written now.
     #[serde(default)]
-    pub on_failure: OnFailure,
+    pub on_full: OnFull,
 }
 
-/// What happens to a request that cannot be recorded.
+/// What happens to a request whose record cannot be written now.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
-pub enum OnFailure {
+pub enum OnFull {
     /// It is refused with 503.
     #[default]
     Refuse,
-    /// It passes, and a line says so.
+    /// It passes. Its record may be missing, which the chain shows.
     Allow,
 }
 
@@ -60,35 +60,41 @@ pub enum Event {
 /// The purpose that keeps these signatures apart from any other use of the key.
 pub(crate) const PURPOSE: &str = "audit-record";
 
+/// Why there is no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// The journal or the store has no room, or cannot be reached, or too many write at once.
+    NotNow,
+    /// The node has no such key for this plugin: no record will ever be right.
+    NoKey,
+}
+
 /// Writes a record.
 #[must_use]
 pub fn write(config: &Config, request: &Request, event: Event) -> Verdict {
     match append(config, request, event) {
-        Ok(line) => {
-            log::info(&line);
-            Verdict::Continue
-        }
-        Err(_) if config.on_failure == OnFailure::Allow => {
-            log::warn("a record could not be written");
-            Verdict::Continue
-        }
+        Ok(()) => Verdict::Continue,
+        Err(Broken::NotNow) if config.on_full == OnFull::Allow => Verdict::Continue,
         Err(_) => Verdict::cannot_decide("this request cannot be recorded now"),
     }
 }
 
-/// How much of a MAC is written (RFC 2104, section 5: half of it is enough): a line of the log is short.
-const MAC_BYTES: usize = 16;
-
-/// Hexadecimal, in which the log finds nothing that looks like a token.
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn append(config: &Config, request: &Request, event: Event) -> Result<String, Broken> {
+fn append(config: &Config, request: &Request, event: Event) -> Result<(), Broken> {
+    late::write()?;
     let content = Content::of(request, identity::tenant().as_deref(), event, clock::now_ms());
     let record: Record = chain::append(&content)?;
-    let mac = keys::sign(&config.key, PURPOSE, record.hash.as_bytes()).map_err(|_| Broken)?;
-    Ok(record.line(&hex(mac.get(..MAC_BYTES).unwrap_or(&mac))))
+    let mac = keys::sign(&config.key, PURPOSE, record.hash.as_bytes()).map_err(|_| Broken::NoKey)?;
+    let line = record.line(&hex(&mac));
+    if journal::append(&line).is_err() {
+        // Its place is taken, and others may stand behind it by now: it is written later, or there would be a gap.
+        late::keep(&line)?;
+        return Err(Broken::NotNow);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub mod clock;
 pub mod counters;
 pub mod identity;
 pub mod inference;
+pub mod journal;
 pub mod key_value;
 pub mod keys;
 pub mod log;

@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::counters::CounterError;
+use crate::journal::JournalError;
 use crate::identity::Absence;
 use crate::key_value::StoreError;
 use crate::log::Level;
@@ -50,6 +51,8 @@ pub(crate) struct Host {
     pub(crate) stores: stores::Stores,
     pub(crate) outside: outside::Outside,
     pub(crate) keys: Vec<String>,
+    pub(crate) records: Vec<String>,
+    pub(crate) journal_error: Option<JournalError>,
 }
 
 impl Default for Host {
@@ -68,6 +71,8 @@ impl Default for Host {
             stores: stores::Stores::default(),
             outside: outside::Outside::default(),
             keys: Vec::new(),
+            records: Vec::new(),
+            journal_error: None,
         }
     }
 }
@@ -114,6 +119,17 @@ pub fn fail_counters(error: Option<CounterError>) {
 /// Has every call of `key_value` end with this error, or with none again.
 pub fn fail_key_value(error: Option<StoreError>) {
     with(|host| host.stores.store_error = error);
+}
+
+/// Has every call of `journal` end with this error, or with none again.
+pub fn fail_journal(error: Option<JournalError>) {
+    with(|host| host.journal_error = error);
+}
+
+/// The records that the journal took so far.
+#[must_use]
+pub fn records() -> Vec<String> {
+    with(|host| host.records.clone())
 }
 
 /// The log lines written so far.

@@ -28,6 +28,6 @@ wasmtime::component::bindgen!({
 });
 
 pub(crate) use forebay::policy::{
-    body, clock, counters, http, identity, inference, key_value, keys, log, metrics, notes, outbound, random, sealing,
-    types,
+    body, clock, counters, http, identity, inference, journal, key_value, keys, log, metrics, notes, outbound, random,
+    sealing, types,
 };

@@ -10,6 +10,8 @@ use crate::phase::Phase;
 
 /// The first quarantine. Each one that ends in another failure is followed by one twice as long.
 const FIRST: Duration = Duration::from_secs(1);
+/// A probe that says nothing for so long is not the only one any more: a body may stream for hours.
+const PROBE: Duration = Duration::from_secs(5);
 /// No quarantine is longer.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -81,16 +83,18 @@ impl Breakers {
 /// The breaker of one phase.
 #[derive(Debug)]
 struct Breaker {
-    /// How many failures in a row open it; 0: none do.
+    /// How many failures in a row open it, or as many more than calls that ended well; 0: none do.
     after: u32,
     state: State,
 }
 
 #[derive(Debug)]
 enum State {
+    /// `failures`: how many more calls failed than ended well since there were none.
     Closed { failures: u32 },
     Open { until: Instant, wait: Duration },
-    Probing { wait: Duration },
+    /// `expires`: when another probe is let in, whatever became of this one.
+    Probing { wait: Duration, expires: Instant },
 }
 
 impl Breaker {
@@ -102,8 +106,8 @@ impl Breaker {
     fn admit(&mut self, now: Instant) -> Option<Pass> {
         match self.state {
             State::Closed { .. } => Some(Pass::Call),
-            State::Open { until, wait } if now >= until => {
-                self.state = State::Probing { wait };
+            State::Open { until: due, wait } | State::Probing { expires: due, wait } if now >= due => {
+                self.state = State::Probing { wait, expires: now + PROBE };
                 Some(Pass::Probe)
             }
             State::Open { .. } | State::Probing { .. } => None,
@@ -112,11 +116,9 @@ impl Breaker {
 
     /// Whether a verdict may be given without a call. One that was counts as a call that ended well.
     fn vouch(&mut self) -> bool {
-        let closed = matches!(self.state, State::Closed { .. });
-        if closed {
-            self.state = State::Closed { failures: 0 };
-        }
-        closed
+        let State::Closed { failures } = &mut self.state else { return false };
+        *failures = failures.saturating_sub(1);
+        true
     }
 
     fn is_closed(&self) -> bool {
@@ -137,7 +139,7 @@ impl Breaker {
     fn ended(&mut self, pass: Pass, end: End, now: Instant) {
         let open = |wait: Duration| State::Open { until: now + wait, wait };
         match (&mut self.state, pass, end) {
-            (State::Closed { failures }, _, End::Well) => *failures = 0,
+            (State::Closed { failures }, _, End::Well) => *failures = failures.saturating_sub(1),
             (State::Closed { failures }, _, End::Badly) => {
                 *failures = failures.saturating_add(1);
                 if self.after > 0 && *failures >= self.after {
@@ -145,11 +147,11 @@ impl Breaker {
                 }
             }
             (State::Probing { .. }, Pass::Probe, End::Well) => self.state = State::Closed { failures: 0 },
-            (State::Probing { wait }, Pass::Probe, End::Badly) => {
+            (State::Probing { wait, .. }, Pass::Probe, End::Badly) => {
                 self.state = open(wait.saturating_mul(2).min(LONGEST));
             }
             // The next call is the probe instead.
-            (State::Probing { wait }, Pass::Probe, End::Unknown) => {
+            (State::Probing { wait, .. }, Pass::Probe, End::Unknown) => {
                 self.state = State::Open { until: now, wait: *wait };
             }
             _ => {}
@@ -192,7 +194,7 @@ mod tests {
         let (mut breaker, start) = open();
         assert_eq!(breaker.admit(start + FIRST - Duration::from_nanos(1)), None);
         assert_eq!(breaker.admit(start + FIRST), Some(Pass::Probe));
-        assert_eq!(breaker.admit(start + seconds(100)), None);
+        assert_eq!(breaker.admit(start + FIRST), None);
         breaker.ended(Pass::Probe, End::Well, start + FIRST);
         assert_eq!(breaker.admit(start + FIRST), Some(Pass::Call));
         // It counts from the beginning again.
@@ -208,6 +210,33 @@ mod tests {
             now += seconds(wait);
             assert_eq!(breaker.admit(now), Some(Pass::Probe), "{wait}");
             breaker.ended(Pass::Probe, End::Badly, now);
+        }
+    }
+
+    #[test]
+    fn a_probe_that_goes_on_for_long_keeps_no_other_out() {
+        let (mut breaker, start) = open();
+        let now = start + FIRST;
+        assert_eq!(breaker.admit(now), Some(Pass::Probe));
+        assert_eq!(breaker.admit(now + PROBE - Duration::from_nanos(1)), None);
+        assert_eq!(breaker.admit(now + PROBE), Some(Pass::Probe));
+        assert_eq!(breaker.admit(now + PROBE), None);
+        breaker.ended(Pass::Probe, End::Well, now + PROBE);
+        assert_eq!(breaker.admit(now + PROBE), Some(Pass::Call));
+        // The first is a call like any other by now.
+        breaker.ended(Pass::Probe, End::Badly, now + PROBE);
+        assert_eq!(breaker.admit(now + PROBE), Some(Pass::Call));
+    }
+
+    #[test]
+    fn a_hook_that_fails_more_often_than_not_is_quarantined_and_one_that_does_not_never() {
+        for (failing, opens) in [(6, true), (5, false)] {
+            let (mut breaker, now) = (Breaker::new(20), Instant::now());
+            for call in 0..1_000 {
+                let end = if call % 10 < failing { End::Badly } else { End::Well };
+                breaker.ended(Pass::Call, end, now);
+            }
+            assert_eq!(breaker.admit(now).is_none(), opens, "{failing} of 10");
         }
     }
 

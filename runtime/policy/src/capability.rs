@@ -45,11 +45,13 @@ pub enum Capability {
     Inference,
     /// Leave notes for later hooks of the same request.
     Notes,
+    /// Have records written to a file.
+    Journal,
 }
 
 impl Capability {
     /// Every capability.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Http,
         Self::Identity,
         Self::Body,
@@ -64,6 +66,7 @@ impl Capability {
         Self::Outbound,
         Self::Inference,
         Self::Notes,
+        Self::Journal,
     ];
 
     /// The name of the interface in `wit/`.
@@ -84,6 +87,7 @@ impl Capability {
             Self::Outbound => "outbound",
             Self::Inference => "inference",
             Self::Notes => "notes",
+            Self::Journal => "journal",
         }
     }
 

@@ -21,8 +21,6 @@ use crate::ready::Keeper;
 use crate::state::CallState;
 use ticker::Ticker;
 
-pub(crate) use ticker::ticks;
-
 /// Core instances in one component: the module itself and the small ones that a component is tied with. A plugin in
 /// Rust has 4, one that carries a Python interpreter, which is linked from many modules, 38. Only counted: an instance of
 /// a small component costs nothing for it.

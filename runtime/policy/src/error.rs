@@ -2,6 +2,8 @@
 //! load ([`LoadError`]), the plugin in a call ([`Failure`]).
 
 use crate::capability::{Capability, list};
+use crate::limits::FAILURE_BYTES;
+use crate::log_lines::told;
 
 /// The node cannot run plugins as it was told to.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +81,9 @@ pub enum LoadError {
     /// `configure` refused the configuration.
     #[error("configuration refused: {0}")]
     Refused(String),
+    /// Its start function computes too long: every instance, and so every request, would pay for it.
+    #[error("its start function computes too long: move the work into `configure`")]
+    SlowStart,
     /// `configure` did not end well.
     #[error("configure: {0}")]
     Configure(Failure),
@@ -109,6 +114,10 @@ pub enum Failure {
     /// All instances that the plugin may use are in use: its own share, or the pool. The plugin is not to blame.
     #[error("all instances for this plugin are in use")]
     PoolExhausted,
+    /// As many bodies stream through the plugin as may: half of its share, so that what streams for long leaves room for
+    /// calls. The plugin is not to blame.
+    #[error("all instances for this plugin that may be streams are in use")]
+    StreamsExhausted,
     /// The plugin failed so often in a row that it is not called for a while. This call is not to blame.
     #[error("the plugin is quarantined after failing again and again")]
     Quarantined,
@@ -121,6 +130,19 @@ pub enum Failure {
 }
 
 impl Failure {
+    // What they say goes into logs, and may have words of the guest in it.
+    pub(crate) fn trap(text: &str) -> Self {
+        Self::Trap(told(text, FAILURE_BYTES))
+    }
+
+    pub(crate) fn bad_verdict(text: &str) -> Self {
+        Self::BadVerdict(told(text, FAILURE_BYTES))
+    }
+
+    pub(crate) fn internal(text: &str) -> Self {
+        Self::Internal(told(text, FAILURE_BYTES))
+    }
+
     /// A closed set of reasons, for metrics and logs.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -129,7 +151,7 @@ impl Failure {
             Self::Deadline => "deadline",
             Self::Memory => "memory",
             Self::HostCalls => "host-calls",
-            Self::PoolExhausted => "pool-exhausted",
+            Self::PoolExhausted | Self::StreamsExhausted => "pool-exhausted",
             Self::Quarantined => "quarantined",
             Self::BadVerdict(_) => "bad-verdict",
             Self::Internal(_) => "internal",
@@ -139,6 +161,6 @@ impl Failure {
     /// Whether the plugin caused it, which counts towards its quarantine.
     #[must_use]
     pub fn blames_plugin(&self) -> bool {
-        !matches!(self, Self::PoolExhausted | Self::Quarantined | Self::Internal(_))
+        !matches!(self, Self::PoolExhausted | Self::StreamsExhausted | Self::Quarantined | Self::Internal(_))
     }
 }

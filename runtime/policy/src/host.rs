@@ -10,6 +10,7 @@ pub(crate) mod handles;
 mod http;
 mod identity;
 mod inference;
+mod journal;
 mod key_value;
 mod keys;
 mod log;

@@ -25,6 +25,21 @@ pub(crate) const TABLE_ELEMENTS: usize = 20_000;
 /// The longest line a plugin may log, in bytes; the rest is cut off.
 pub(crate) const LOG_LINE_BYTES: usize = 512;
 
+/// The longest text of a failure, in bytes; the rest is cut off.
+pub(crate) const FAILURE_BYTES: usize = 200;
+
+/// The most bytes of a guest's own words in such a text.
+pub(crate) const QUOTE_BYTES: usize = 64;
+
+/// The longest text with which `configure` may refuse, in bytes; the rest is cut off.
+pub(crate) const REFUSAL_BYTES: usize = 1024;
+
+/// Bodies that stream may hold one in so many of the instances that a plugin may use.
+pub(crate) const STREAM_SHARE: u32 = 2;
+
+/// How long the start function of a component may compute. Instances are made on the way of requests.
+pub(crate) const START_DEADLINE: Duration = Duration::from_millis(2);
+
 /// What all plugins share.
 #[derive(Clone, Debug)]
 pub struct EngineLimits {
@@ -76,10 +91,12 @@ pub struct CallLimits {
     pub ready: u32,
     /// How many calls of this plugin may be in flight at once. One more ends in
     /// [`Failure::PoolExhausted`](crate::Failure::PoolExhausted), while other plugins go on. At least 1 and at
-    /// most [`EngineLimits::instances`]; None: a quarter of that, and at least 1.
+    /// most [`EngineLimits::instances`]; None: a quarter of that, and at least 1. Half of them, and at least 1, may be
+    /// bodies that stream: [`Failure::StreamsExhausted`](crate::Failure::StreamsExhausted).
     pub instances: Option<u32>,
-    /// After how many failures in a row that blame the plugin it is quarantined: for one second, and for twice
-    /// as long, up to a minute, each time that the one call after it fails too. 0: never.
+    /// After how many failures of one hook in a row that blame the plugin it is quarantined: for one second, and for twice
+    /// as long, up to a minute, each time that the one call after it fails too. A call that ends well makes good for one
+    /// that failed, so a hook that fails more often than not comes to it as well. 0: never.
     pub quarantine_after: u32,
 }
 

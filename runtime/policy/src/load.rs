@@ -5,18 +5,19 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use wasmtime::Store;
-use wasmtime::component::{Component, Instance, Linker};
+use wasmtime::component::{Component, Instance, InstancePre, Linker};
 
 use crate::artefact::{Artefact, ArtefactCache, ArtefactKey};
 use crate::call;
 use crate::capability::{self, Capability};
 use crate::engine::Shared;
-use crate::error::LoadError;
+use crate::error::{Failure, LoadError};
 use crate::gate::Gate;
-use crate::limits::{CallLimits, MAX_COMPONENT_BYTES, SHARE_OF_POOL};
+use crate::limits::{CallLimits, MAX_COMPONENT_BYTES, SHARE_OF_POOL, START_DEADLINE};
 use crate::plugin::{Hooks, Inner, Plugin};
 use crate::ready::{Hook, Ready, Recipe};
 use crate::recall::Memory;
@@ -84,14 +85,17 @@ async fn load_here(
     let name: Arc<str> = spec.name.as_str().into();
     let limits = Arc::new(spec.limits.clone());
     let services = Arc::new(spec.services.clone());
-    let fresh = || CallState::new(Arc::clone(&name), Arc::clone(&limits), Arc::clone(&services));
+    let fresh = |deadline: Duration| {
+        CallState::new(Arc::clone(&name), Arc::clone(&limits), Arc::clone(&services), deadline)
+    };
     let kept = artefacts.and_then(|artefacts| artefacts.find(&shared.engine, &key));
     let is_new = kept.is_none();
     let Artefact { component, imports } = match kept {
         Some(artefact) => artefact,
-        None => make(shared, &spec, fresh()).await?,
+        None => make(shared, &spec, || fresh(spec.limits.configure_deadline)).await?,
     };
     check_allowed(&imports, &spec)?;
+    check_same(&imports, &capability::used_by(&component)?)?;
     let stubbed = wasi::imports(&component);
     let linker = linker(shared, &component, &stubbed)?;
 
@@ -99,9 +103,7 @@ async fn load_here(
     let pre = linker
         .instantiate_pre(&component)
         .map_err(|error| LoadError::Signature { item: "imports".to_owned(), reason: format!("{error:#}") })?;
-    let mut store = call::store(&shared.engine, fresh());
-    let instance =
-        pre.instantiate_async(&mut store).await.map_err(|error| LoadError::Configure(call::failure(&error)))?;
+    let (mut store, instance) = try_out(shared, &pre, || fresh(START_DEADLINE)).await?;
     check_hooks(&mut store, &instance, &hooks)?;
 
     if let Some(artefacts) = artefacts.filter(|_| is_new) {
@@ -111,20 +113,40 @@ async fn load_here(
     let memory = Arc::new(Memory::new(&imports, hooks.phases(), &limits));
     let most = limits.ready;
     let recipe = Recipe { name: Arc::clone(&name), limits, services, engine: shared.engine.clone(), pre, hooks };
-    let ready = Arc::new(Ready::new(recipe, Arc::clone(&gate), Arc::clone(&shared.keeper), most));
+    let ready = Arc::new(Ready::new(recipe, Arc::clone(&gate), shared, most));
     let shared = Arc::clone(shared);
-    Ok(Plugin { inner: Arc::new(Inner { name, digest, imports, stubbed, ready, gate, memory, shared }) })
+    let failures = Arc::default();
+    Ok(Plugin { inner: Arc::new(Inner { name, digest, imports, stubbed, ready, gate, failures, memory, shared }) })
+}
+
+/// Makes the first instance, as requests will.
+async fn try_out(
+    shared: &Shared,
+    pre: &InstancePre<CallState>,
+    state: impl Fn() -> CallState,
+) -> Result<(Store<CallState>, Instance), LoadError> {
+    let mut search = shared.keeper.search();
+    loop {
+        let mut store = call::store(&shared.engine, state());
+        match call::instance(&mut store, pre).await {
+            Ok(instance) => return Ok((store, instance)),
+            // What waits for calls must not keep a plugin from being loaded.
+            Err(Failure::PoolExhausted) if search.again().await => {}
+            Err(Failure::Deadline) => return Err(LoadError::SlowStart),
+            Err(failure) => return Err(LoadError::Configure(failure)),
+        }
+    }
 }
 
 /// The long way: compile, read the imports, configure, compile what that left.
-async fn make(shared: &Shared, spec: &PluginSpec, configuring: CallState) -> Result<Artefact, LoadError> {
+async fn make(shared: &Shared, spec: &PluginSpec, configuring: impl Fn() -> CallState) -> Result<Artefact, LoadError> {
     let original = compile(shared, &spec.wasm)?;
     let imports = capability::used_by(&original)?;
     check_allowed(&imports, spec)?;
     let component = if original.get_export_index(None, "configure").is_some() {
         let linker = linker(shared, &original, &wasi::imports(&original))?;
-        let store = call::store(&shared.engine, configuring);
-        let configured = snapshot::configure(&linker, store, &spec.wasm, &spec.config).await?;
+        let store = || call::store(&shared.engine, configuring());
+        let configured = snapshot::configure(&linker, &shared.keeper, store, &spec.wasm, &spec.config).await?;
         compile(shared, &configured)?
     } else if spec.config.is_empty() {
         original
@@ -193,12 +215,22 @@ fn check_offered(imports: &BTreeSet<Capability>, services: &Services) -> Result<
         Capability::Metrics => services.numbers.is_none(),
         Capability::Outbound => services.outbound.is_none(),
         Capability::Inference => services.inference.is_none(),
+        Capability::Journal => services.journal.is_none(),
         _ => false,
     };
     match imports.iter().find(missing) {
         Some(capability) => Err(LoadError::NotOffered(*capability)),
         None => Ok(()),
     }
+}
+
+/// What runs can do what was granted, and no more: its imports are those of the component that was looked at.
+fn check_same(imports: &BTreeSet<Capability>, now: &BTreeSet<Capability>) -> Result<(), LoadError> {
+    if imports == now {
+        return Ok(());
+    }
+    let list = |capabilities: &BTreeSet<Capability>| capability::list(&Vec::from_iter(capabilities.iter().copied()));
+    Err(LoadError::Snapshot(format!("it uses [{}], and before it was configured [{}]", list(now), list(imports))))
 }
 
 fn hooks(component: &Component) -> Result<Hooks, LoadError> {

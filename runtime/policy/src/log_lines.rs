@@ -107,6 +107,23 @@ pub(crate) fn redact(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
+/// A text of a guest for the eyes of an operator: without what looks like a token, of at most so many bytes, and with what
+/// could forge another line escaped.
+pub(crate) fn told(text: &str, bytes: usize) -> String {
+    // Before the cut, so that no half of a token is left; what is far behind it is not looked at.
+    let clean = redact(cut(text, bytes.saturating_mul(4)));
+    let mut escaped = String::new();
+    for c in cut(&clean, bytes).chars() {
+        if c.is_control() { escaped.extend(c.escape_default()) } else { escaped.push(c) }
+    }
+    escaped.truncate(escaped.floor_char_boundary(bytes));
+    escaped
+}
+
+fn cut(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
+}
+
 /// The next run of characters that credentials are made of (RFC 9110, section 11.2).
 fn next_run(text: &str, from: usize) -> Option<std::ops::Range<usize>> {
     let is_token = |c: char| c.is_ascii_alphanumeric() || "-._~+/".contains(c);
@@ -162,6 +179,16 @@ mod tests {
         for text in ["eyJ is how it begins", "the bearer of news", "tenant acme: 3 of 10 left", ""] {
             assert_eq!(redact(text), text);
         }
+    }
+
+    #[test]
+    fn lines_are_cut_between_characters_and_escaped() {
+        assert_eq!(told("a\nb\u{1b}[31m", 512), "a\\nb\\u{1b}[31m");
+        let long = format!("{}é", "x".repeat(511));
+        assert_eq!(told(&long, 512).len(), 511);
+        let late = format!("{} eyJhbGciOiJFUzI1NiJ9.e30.c2ln", "x".repeat(512 - 15));
+        assert!(!told(&late, 512).contains("eyJ"));
+        assert!(told(&"\u{7}".repeat(512), 512).len() <= 512);
     }
 
     proptest! {

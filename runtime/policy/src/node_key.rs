@@ -28,7 +28,7 @@ impl NodeKey {
     /// the key of 32 random bytes in a file of mode 0600.
     ///
     /// # Errors
-    /// Folder or file can be used by others, or cannot be read or made.
+    /// Folder or file belong to others or can be used by them, or cannot be read or made.
     pub fn ensure(folder: &Path) -> Result<Self, StateError> {
         files::ensure_folder(folder)?;
         let path = folder.join(FILE);
@@ -37,7 +37,7 @@ impl NodeKey {
             Err(error) => return Err(StateError::new(&path, error)),
             Ok(_) => {}
         }
-        read(&path, folder)
+        read(&path)
     }
 
     /// A key for one purpose: what is authenticated for one means nothing for another.
@@ -58,10 +58,10 @@ fn make(path: &Path) -> Result<(), StateError> {
     }
 }
 
-fn read(path: &Path, folder: &Path) -> Result<NodeKey, StateError> {
+fn read(path: &Path) -> Result<NodeKey, StateError> {
     let wrong = |error: std::io::Error| StateError::new(path, error);
     let file = files::open(path).map_err(wrong)?;
-    files::check_secret(&file, folder).map_err(wrong)?;
+    files::check_secret(&file).map_err(wrong)?;
     let text = Zeroizing::new(files::read(&file, MAX_FILE_BYTES).map_err(wrong)?);
     let mut secret = Zeroizing::new([0; KEY_BYTES]);
     match URL_SAFE_NO_PAD.decode_slice(text.trim_ascii(), secret.as_mut_slice()) {

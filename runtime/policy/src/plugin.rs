@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -21,7 +22,7 @@ use crate::host::{MessageHandle, PartHandle, RequestHandle, ResponseHandle, THE_
 use crate::phase::{Phase, Phases, Side};
 use crate::recall::{Memory, Recall};
 use crate::ready::{Fresh, Params, Ready, Recipe};
-use crate::services::Services;
+use crate::services::{LogLines, Services};
 use crate::state::{Left, Subject};
 use crate::trace::Tracer;
 use crate::verdict::{Outcome, check};
@@ -42,6 +43,8 @@ pub(crate) struct Inner {
     pub(crate) stubbed: Vec<String>,
     pub(crate) ready: Arc<Ready>,
     pub(crate) gate: Arc<Gate>,
+    /// How often its failures are told.
+    pub(crate) failures: Arc<LogLines>,
     pub(crate) memory: Arc<Memory>,
     /// Keeps the clock running.
     pub(crate) shared: Arc<Shared>,
@@ -125,6 +128,18 @@ impl Plugin {
         self.inner.gate.served_well()
     }
 
+    /// Whether one more failure of it may be logged now: a plugin that fails at every request must not flood the log. How many
+    /// were not is logged now and then. Metrics count them all.
+    #[must_use]
+    pub fn may_log_failure(&self) -> bool {
+        let now = Instant::now();
+        let allowed = self.inner.failures.take(now);
+        if !allowed && let Some(failures) = self.inner.failures.dropped(1, now) {
+            tracing::warn!(plugin = self.name(), failures, "failures of a plugin that were not logged one by one");
+        }
+        allowed
+    }
+
     /// Calls `on-request`. A plugin without that hook continues without edits, at no cost; so do the others.
     ///
     /// # Errors
@@ -139,8 +154,7 @@ impl Plugin {
     /// As for [`Plugin::on_request`].
     pub async fn run_request(&self, context: &Context, recall: Recall) -> Result<Outcome<HeadEdits>, Failure> {
         let unknown = match recall {
-            Recall::Known(Outcome::Continue(edits)) => return Ok(Outcome::Continue(owned(edits))),
-            Recall::Known(Outcome::Answer(answer)) => return Ok(Outcome::Answer(answer)),
+            Recall::Known(known) => return Ok(known.into_outcome()),
             Recall::Unknown(unknown) => unknown,
         };
         let tracer = unknown.tracer();
@@ -229,8 +243,12 @@ impl Plugin {
         recall: Recall,
     ) -> Result<Outcome<(HeadEdits, Option<Box<dyn Message>>)>, Failure> {
         let unknown = match recall {
-            Recall::Known(Outcome::Continue(edits)) => return Ok(Outcome::Continue((owned(edits), message))),
-            Recall::Known(Outcome::Answer(answer)) => return Ok(Outcome::Answer(answer)),
+            Recall::Known(known) => {
+                return Ok(match known.into_outcome() {
+                    Outcome::Continue(edits) => Outcome::Continue((edits, message)),
+                    Outcome::Answer(answer) => Outcome::Answer(answer),
+                });
+            }
             Recall::Unknown(unknown) => unknown,
         };
         let tracer = unknown.tracer();
@@ -339,8 +357,9 @@ impl Inner {
             digest: self.digest.clone(),
             imports: self.imports.clone(),
             stubbed: self.stubbed.clone(),
-            ready: Arc::new(Ready::new(recipe, Arc::clone(&self.gate), Arc::clone(&self.shared.keeper), most)),
+            ready: Arc::new(Ready::new(recipe, Arc::clone(&self.gate), &self.shared, most)),
             gate: Arc::clone(&self.gate),
+            failures: Arc::clone(&self.failures),
             memory: Arc::clone(&self.memory),
             shared: Arc::clone(&self.shared),
         }
@@ -373,11 +392,6 @@ impl Inner {
         let identity = subject.context.as_ref().map(|context| &context.identity);
         Bill::new(self.ready.recipe.services.meter.as_ref(), identity, phase)
     }
-}
-
-/// Edits of the memo as a caller's own.
-fn owned(edits: Option<Arc<HeadEdits>>) -> HeadEdits {
-    edits.map(|edits| edits.as_ref().clone()).unwrap_or_default()
 }
 
 fn map<T>(ended: Ended, rest: impl FnOnce(Left) -> T) -> Outcome<T> {

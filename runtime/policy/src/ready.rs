@@ -17,13 +17,14 @@ mod recipe;
 mod refill;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::{Duration, Instant};
 
 use crossbeam_queue::ArrayQueue;
 use parking_lot::Mutex;
 use wasmtime::Store;
 
+use crate::engine::Shared;
 use crate::error::Failure;
 use crate::gate::Gate;
 use crate::phase::Phase;
@@ -35,6 +36,8 @@ pub(crate) use recipe::Recipe;
 
 /// A used instance with more memory than this is dropped on the spot instead of after the request.
 const MOST_BYTES_TO_HAND_BACK: usize = 2 * 1024 * 1024;
+/// So long nothing is made ahead of a plugin whose instance could not be had.
+const REST: Duration = Duration::from_millis(250);
 
 /// An instance that nothing ran in yet, and its hook.
 pub(crate) struct Fresh {
@@ -47,6 +50,10 @@ pub(crate) struct Ready {
     pub(crate) recipe: Recipe,
     gate: Arc<Gate>,
     keeper: Arc<Keeper>,
+    /// What the clock runs with. An instance is only made while it does: nothing else ends a start function.
+    shared: Weak<Shared>,
+    /// Until when nothing is made ahead.
+    rests_until: Mutex<Option<Instant>>,
     /// The most instances that one stock may hold; 0: there are no stocks.
     most: u32,
     stocks: [OnceLock<Stock>; Phase::ALL.len()],
@@ -67,11 +74,21 @@ struct Stock {
 
 impl Ready {
     /// Stocks of at most `most` instances each. They are empty until the plugin is called.
-    pub(crate) fn new(recipe: Recipe, gate: Arc<Gate>, keeper: Arc<Keeper>, most: u32) -> Self {
+    pub(crate) fn new(recipe: Recipe, gate: Arc<Gate>, shared: &Arc<Shared>, most: u32) -> Self {
+        let keeper = Arc::clone(&shared.keeper);
         // A pool that is too small for a share has no stocks.
         let most = most.min(keeper.share());
         let stocks = [const { OnceLock::new() }; Phase::ALL.len()];
-        Self { recipe, gate, keeper, most, stocks, kept: AtomicBool::new(false) }
+        Self {
+            recipe,
+            gate,
+            keeper,
+            shared: Arc::downgrade(shared),
+            rests_until: Mutex::new(None),
+            most,
+            stocks,
+            kept: AtomicBool::new(false),
+        }
     }
 
     /// A fresh instance with the hook of `phase`: out of the stock, or made on the spot.
@@ -87,12 +104,18 @@ impl Ready {
                 return Ok(fresh);
             }
         }
-        match self.recipe.make(phase).await {
-            Err(Failure::PoolExhausted) => {
-                self.keeper.give_up();
-                self.recipe.make(phase).await
+        let mut search = self.keeper.search();
+        loop {
+            match self.recipe.make(phase).await {
+                Err(Failure::PoolExhausted) if search.again().await => {}
+                made => {
+                    return made.map(|mut fresh| {
+                        // Nobody else pays for it.
+                        fresh.store.data_mut().carry();
+                        fresh
+                    });
+                }
             }
-            made => made,
         }
     }
 
@@ -103,10 +126,15 @@ impl Ready {
         }
         if let Some(stock) = self.stock(phase) {
             // What does not fit is dropped here and now, and so is everything where nobody would come for it.
-            drop(stock.used.push(store));
-            if !refill::after_this_task(self) {
-                drop(stock.used.pop());
+            self.keeper.hold_used();
+            if let Err(store) = stock.used.push(store) {
+                drop(store);
+                self.keeper.let_go_used();
             }
+            if !refill::after_this_task(self) {
+                self.drop_used(stock);
+            }
+            self.look_after();
         }
     }
 
@@ -117,25 +145,47 @@ impl Ready {
 
     /// Drops what was used and fills the stocks, one instance each time that it is called. False: there is nothing to do.
     fn fill_one(self: &Arc<Self>) -> bool {
+        let Some(_clock) = self.shared.upgrade() else { return false };
+        let began = self.recipe.services.meter.as_ref().map(|_| Instant::now());
         let mut did = false;
         for stock in self.open() {
             let asked = stock.asked.swap(0, Ordering::Relaxed);
             let target = stock.level.lock().follow(asked, Duration::ZERO).min(self.most);
-            if asked > 0 && !self.kept.load(Ordering::Relaxed) && !self.kept.swap(true, Ordering::Relaxed) {
-                self.keeper.enlist(self);
-            }
             let places = self.keeper.places();
             // In turn, so that an instance is made in the place that was just left, which is still warm.
-            did |= stock.used.pop().is_some();
+            did |= self.drop_used(stock);
             let within_share = self.gate.in_flight().saturating_add(self.held()) < self.gate.most();
-            if stock.waiting() < target && within_share && places.take_one() {
+            if stock.waiting() < target && within_share && !self.rests() && let Some(place) = places.take_one() {
                 match self.recipe.make_now(stock.phase).map(|fresh| stock.fresh.push(fresh)) {
-                    Some(Ok(())) => did = true,
-                    _ => self.keeper.let_go(1),
+                    Some(Ok(())) => {
+                        place.keep();
+                        did = true;
+                    }
+                    // By now others filled it.
+                    Some(Err(fresh)) => drop(fresh),
+                    None => *self.rests_until.lock() = Some(Instant::now() + REST),
                 }
+                drop(places);
+                self.look_after();
             }
         }
+        if let (true, Some(meter), Some(began)) = (did, &self.recipe.services.meter, began) {
+            meter.prepared(began.elapsed());
+        }
         did
+    }
+
+    /// Has the keeper look after the stocks. Called whenever something was put in them: had it let go of them meanwhile, nobody
+    /// would find it there.
+    fn look_after(self: &Arc<Self>) {
+        if !self.kept.load(Ordering::SeqCst) && !self.kept.swap(true, Ordering::SeqCst) {
+            self.keeper.enlist(self);
+        }
+    }
+
+    /// Whether nothing is to be made ahead for now.
+    fn rests(&self) -> bool {
+        self.rests_until.lock().is_some_and(|until| Instant::now() < until)
     }
 
     /// Time passed: lowers the stocks. False when nothing is left of them, since nobody asked for long.
@@ -144,11 +194,9 @@ impl Ready {
         for stock in self.open() {
             let target = stock.level.lock().follow(0, passed).min(self.most);
             wanted |= target > 0;
-            // Left behind by a call that ended while the stock was being filled.
-            drop(stock.used.pop());
-            while stock.waiting() > target && stock.fresh.pop().is_some() {
-                self.keeper.let_go(1);
-            }
+            // Left behind by calls that ended while the stock was being filled.
+            while self.drop_used(stock) {}
+            while stock.waiting() > target && self.drop_fresh(stock) {}
         }
         if !wanted {
             self.empty();
@@ -156,14 +204,37 @@ impl Ready {
         wanted
     }
 
+    /// Drops some of what waits, what was used first. How many.
+    fn give(&self, most: u32) -> u32 {
+        let mut given = 0;
+        for stock in self.open() {
+            while given < most && (self.drop_used(stock) || self.drop_fresh(stock)) {
+                given += 1;
+            }
+        }
+        given
+    }
+
     /// Drops everything that waits.
     fn empty(&self) {
         for stock in self.open() {
-            while stock.used.pop().is_some() {}
-            while stock.fresh.pop().is_some() {
-                self.keeper.let_go(1);
-            }
+            while self.drop_used(stock) || self.drop_fresh(stock) {}
         }
+    }
+
+    fn drop_used(&self, stock: &Stock) -> bool {
+        let Some(store) = stock.used.pop() else { return false };
+        // Its place is one that waits until it is free.
+        drop(store);
+        self.keeper.let_go_used();
+        true
+    }
+
+    fn drop_fresh(&self, stock: &Stock) -> bool {
+        let Some(fresh) = stock.fresh.pop() else { return false };
+        drop(fresh);
+        self.keeper.let_go(1);
+        true
     }
 
     /// How many places in the pool the stocks hold.

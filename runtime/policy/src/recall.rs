@@ -23,10 +23,19 @@ use crate::views::{IdentityView, RequestView, ResponseView};
 /// What is known of a decision before a run.
 #[derive(Debug)]
 pub enum Recall {
-    /// The decision. No edits: none were made.
-    Known(Outcome<Option<Arc<HeadEdits>>>),
+    /// The decision.
+    Known(Known),
     /// The guest must run.
     Unknown(Unknown),
+}
+
+/// A decision in the memo. Clones are cheap, and those of the usual one touch nothing that other cores do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Go on with these edits; None: there are none.
+    Continue(Option<Arc<HeadEdits>>),
+    /// Answer the client.
+    Answer(Arc<Answer>),
 }
 
 /// What a run is to leave behind. Goes from a recall to the run after it.
@@ -50,14 +59,7 @@ impl Unknown {
     }
 }
 
-/// A decision in the memo. Clones are cheap, and those of the usual one touch nothing that other cores do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kept {
-    Continue(Option<Arc<HeadEdits>>),
-    Answer(Arc<Answer>),
-}
-
-impl Kept {
+impl Known {
     fn of(outcome: &Outcome<HeadEdits>) -> Self {
         match outcome {
             Outcome::Continue(edits) if edits.is_empty() => Self::Continue(None),
@@ -66,15 +68,16 @@ impl Kept {
         }
     }
 
-    fn into_outcome(self) -> Outcome<Option<Arc<HeadEdits>>> {
+    /// The decision as a caller's own.
+    pub(crate) fn into_outcome(self) -> Outcome<HeadEdits> {
         match self {
-            Self::Continue(edits) => Outcome::Continue(edits),
-            Self::Answer(answer) => Outcome::Answer(answer.as_ref().clone()),
+            Self::Continue(edits) => Outcome::Continue(edits.map(Arc::unwrap_or_clone).unwrap_or_default()),
+            Self::Answer(answer) => Outcome::Answer(Arc::unwrap_or_clone(answer)),
         }
     }
 }
 
-impl Weigh for Kept {
+impl Weigh for Known {
     fn weigh(&self) -> usize {
         match self {
             Self::Continue(None) => 0,
@@ -99,8 +102,8 @@ fn edit_bytes(edit: &HeadEdit) -> usize {
 /// The memos of one plugin, and who records its decisions.
 pub(crate) struct Memory {
     pub(crate) is_pure: bool,
-    request: Memo<Kept>,
-    response: Memo<Kept>,
+    request: Memo<Known>,
+    response: Memo<Known>,
     pub(crate) recorder: Recorder,
 }
 
@@ -114,7 +117,7 @@ impl Memory {
         Self { is_pure, request, response, recorder: Recorder::default() }
     }
 
-    fn of(&self, phase: Phase) -> Option<&Memo<Kept>> {
+    fn of(&self, phase: Phase) -> Option<&Memo<Known>> {
         match phase {
             Phase::Request => Some(&self.request),
             Phase::Response => Some(&self.response),
@@ -122,12 +125,12 @@ impl Memory {
         }
     }
 
-    fn recall(&self, phase: Phase, memo: &Memo<Kept>, facts: &Facts<'_>, gate: &Gate) -> Recall {
+    fn recall(&self, phase: Phase, memo: &Memo<Known>, facts: &Facts<'_>, gate: &Gate) -> Recall {
         if self.recorder.is_armed() {
             return Recall::Unknown(Unknown { keep: memo.is_on(), record: true });
         }
         match memo.recall(facts) {
-            Recalled::Hit(kept) if gate.vouch(phase) => Recall::Known(kept.into_outcome()),
+            Recalled::Hit(known) if gate.vouch(phase) => Recall::Known(known),
             Recalled::Hit(_) => Recall::Unknown(Unknown::NOTHING),
             Recalled::Miss { trace } => Recall::Unknown(Unknown { keep: trace, record: false }),
         }
@@ -171,13 +174,18 @@ impl Plugin {
 
     /// Takes in how a traced run ended.
     pub(crate) fn learn(&self, phase: Phase, unknown: Unknown, tracer: &Tracer, outcome: &Outcome<HeadEdits>) {
-        let (Some(reads), memory) = (tracer.finish(), &self.inner.memory) else { return };
+        let memory = &self.inner.memory;
+        let Some(reads) = tracer.finish() else {
+            // Too much to record, but whoever wanted it may be gone.
+            memory.recorder.is_armed();
+            return;
+        };
         if unknown.record {
             memory.recorder.record(|| Record::of(self.name(), self.digest(), phase, &reads, outcome));
         }
         let fits = TRACE_LIMITS.allow(&reads);
         let Some(memo) = memory.of(phase).filter(|_| unknown.keep && fits) else { return };
-        if memo.keep(reads, Kept::of(outcome)) {
+        if memo.keep(reads, Known::of(outcome)) {
             tracing::error!(
                 plugin = self.name(),
                 hook = phase.hook(),

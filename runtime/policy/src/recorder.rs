@@ -46,9 +46,19 @@ struct Recording {
 }
 
 impl Recorder {
-    /// Whether runs are to be recorded.
+    /// Whether runs are to be recorded. Ends a recording that nobody listens to any more: a plugin whose runs all fail, or
+    /// read too much, records none and would be without its memo for ever.
     pub(crate) fn is_armed(&self) -> bool {
-        self.armed.load(Ordering::Relaxed)
+        if !self.armed.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut slot = self.recording.lock();
+        let listens = slot.as_ref().is_some_and(|recording| !recording.to.is_closed());
+        if !listens {
+            *slot = None;
+            self.armed.store(false, Ordering::Relaxed);
+        }
+        listens
     }
 
     fn begin(&self, count: usize) -> Result<mpsc::Receiver<Record>, NotRecorded> {
@@ -127,8 +137,12 @@ mod tests {
     fn nobody_who_listens_ends_it() {
         let recorder = Recorder::default();
         drop(recorder.begin(5).unwrap());
-        assert!(recorder.is_armed());
         recorder.record(record);
         assert!(!recorder.is_armed());
+        // Without a run that can be recorded too.
+        let from = recorder.begin(5).unwrap();
+        assert!(recorder.is_armed());
+        drop(from);
+        assert!(!recorder.is_armed() && recorder.begin(1).is_ok());
     }
 }

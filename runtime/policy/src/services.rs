@@ -226,6 +226,24 @@ pub trait Inference: Send + Sync {
     ) -> Wait<'a, Result<Vec<PlainTensor>, InferenceFailure>>;
 }
 
+/// Why a record was not taken. Mirrors `journal.journal-error` in `wit/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalFailure {
+    /// As many records wait to be written as may wait.
+    Full,
+    /// They cannot be written now.
+    Unavailable,
+}
+
+/// The records of one plugin.
+pub trait Journal: Send + Sync {
+    /// Takes a record, which is one line, to write it in turn. Never waits for the file.
+    ///
+    /// # Errors
+    /// It was not taken.
+    fn append(&self, record: &str) -> Result<(), JournalFailure>;
+}
+
 /// What a call cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cost {
@@ -239,6 +257,12 @@ pub struct Cost {
 pub trait Meter: Send + Sync {
     /// A call has ended, well or not.
     fn called(&self, phase: Phase, tenant: Option<&str>, cost: Cost);
+
+    /// For so long a thread was held to make instances ahead of calls and to drop those of calls that ended: work for the
+    /// plugin that is on no call's bill.
+    fn prepared(&self, busy: Duration) {
+        let _ = busy;
+    }
 }
 
 /// All that is behind one plugin's capabilities. What is `None` is not offered: a component that imports it does not
@@ -261,6 +285,8 @@ pub struct Services {
     pub outbound: Option<Arc<dyn Outbound>>,
     /// Behind `inference`.
     pub inference: Option<Arc<dyn Inference>>,
+    /// Behind `journal`.
+    pub journal: Option<Arc<dyn Journal>>,
     /// Who is told what each call cost.
     pub meter: Option<Arc<dyn Meter>>,
     /// Behind `log`: how many lines there may be.
@@ -279,6 +305,7 @@ impl Default for Services {
             numbers: None,
             outbound: None,
             inference: None,
+            journal: None,
             meter: None,
             lines: Arc::default(),
         }

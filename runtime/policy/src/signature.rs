@@ -21,7 +21,7 @@ pub use file::{MAX_SIGNATURE_FILE_BYTES, Signed, sha256_from_hex};
 pub use keys::{SigningKey, VerifyingKey};
 pub use manifest::manifest;
 pub use statement::Statement;
-pub use versions::VersionMemory;
+pub use versions::{Served, VersionMemory};
 
 /// Why a component does not count as signed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +81,9 @@ pub enum SignatureError {
         /// The version at hand.
         version: Version,
     },
+    /// Nobody knows which versions were served.
+    #[error("it cannot be told which versions were served before: {0}")]
+    NoMemory(String),
 }
 
 /// The keys that count.
@@ -150,12 +153,19 @@ impl Verified {
     /// # Errors
     /// [`SignatureError::OtherImports`]
     pub fn check_imports(&self, imports: &BTreeSet<Capability>) -> Result<(), SignatureError> {
-        let real = names(imports);
-        if self.statement.imports == real {
+        self.check_names(&names(imports))
+    }
+
+    /// As [`Self::check_imports`], for components whose imports have other names than capabilities.
+    ///
+    /// # Errors
+    /// [`SignatureError::OtherImports`]
+    pub fn check_names(&self, real: &BTreeSet<String>) -> Result<(), SignatureError> {
+        if self.statement.imports == *real {
             return Ok(());
         }
         let list = |names: &BTreeSet<String>| names.iter().cloned().collect();
-        Err(SignatureError::OtherImports { signed: list(&self.statement.imports), real: list(&real) })
+        Err(SignatureError::OtherImports { signed: list(&self.statement.imports), real: list(real) })
     }
 }
 

@@ -8,28 +8,38 @@ use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wizer::{ComponentInstanceState, Wizer};
 
 use crate::call;
-use crate::error::LoadError;
+use crate::error::{Failure, LoadError};
+use crate::limits::REFUSAL_BYTES;
+use crate::log_lines::told;
+use crate::ready::Keeper;
 use crate::state::CallState;
 
-/// Runs `configure(config)` of the component `wasm` in `store` and returns the configured component.
+/// Runs `configure(config)` of the component `wasm` in a store and returns the configured component.
 ///
 /// # Errors
 /// [`LoadError::Refused`] with the plugin's own words, [`LoadError::Configure`] when it did not end well,
 /// [`LoadError::Snapshot`] when the component uses what cannot be snapshotted.
 pub(crate) async fn configure(
     linker: &Linker<CallState>,
-    mut store: Store<CallState>,
+    keeper: &Keeper,
+    store: impl Fn() -> Store<CallState>,
     wasm: &[u8],
     config: &str,
 ) -> Result<Vec<u8>, LoadError> {
     let wizer = Wizer::new();
     let (context, instrumented) = wizer.instrument_component(wasm).map_err(unsnapshottable)?;
-    let component = Component::from_binary(store.engine(), &instrumented)
+    let component = Component::from_binary(linker.engine(), &instrumented)
         .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
-    let instance = linker
-        .instantiate_async(&mut store, &component)
-        .await
-        .map_err(|error| LoadError::Configure(call::failure(&error)))?;
+    let mut search = keeper.search();
+    let (mut store, instance) = loop {
+        let mut store = store();
+        match linker.instantiate_async(&mut store, &component).await.map_err(|error| call::in_making(&error)) {
+            Ok(instance) => break (store, instance),
+            // What waits for calls must not keep a plugin from being loaded.
+            Err(Failure::PoolExhausted) if search.again().await => {}
+            Err(failure) => return Err(LoadError::Configure(failure)),
+        }
+    };
     run(&mut store, &instance, config).await?;
 
     // From here on the host reads the guest's state, by functions that wizer added.
@@ -51,7 +61,7 @@ async fn run(store: &mut Store<CallState>, instance: &Instance, config: &str) ->
         .call_async(&mut *store, (config,))
         .await
         .map_err(|error| LoadError::Configure(call::failure(&error)))?;
-    result.map_err(LoadError::Refused)
+    result.map_err(|words| LoadError::Refused(told(&words, REFUSAL_BYTES)))
 }
 
 #[allow(clippy::needless_pass_by_value)]

@@ -3,15 +3,16 @@
 //! It is the data of the call's store, so it ends with the call.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wasmtime::ResourceLimiter;
 
 use http::HeaderMap;
 
+use crate::call::is_of_the_node;
+use crate::compute_time::ComputeTime;
 use crate::context::{Context, Part};
 use crate::edits::{Head, HeadEdit, HeadEdits, editable, legal_areas, legal_value};
-use crate::engine::ticks;
 use crate::facts::{Facts, Read, Value};
 use crate::host_time::HostTime;
 use crate::limits::{CallLimits, TABLE_ELEMENTS};
@@ -78,7 +79,9 @@ pub(crate) struct CallState {
     pub(crate) services: Arc<Services>,
     limits: Arc<CallLimits>,
     memory_bytes: usize,
-    ticks_left: u64,
+    computing: ComputeTime,
+    /// What the making of the instance took of the time of its first call.
+    carried: Duration,
     host_time: HostTime,
     host_calls: u32,
     host_bytes_left: usize,
@@ -95,8 +98,14 @@ pub(crate) struct Left {
 }
 
 impl CallState {
-    /// The state of an instance that is not called yet.
-    pub(crate) fn new(plugin: Arc<str>, limits: Arc<CallLimits>, services: Arc<Services>) -> Self {
+    /// The state of an instance that is not called yet. What runs in it before a call, such as `configure` or a start
+    /// function, has `deadline`.
+    pub(crate) fn new(
+        plugin: Arc<str>,
+        limits: Arc<CallLimits>,
+        services: Arc<Services>,
+        deadline: Duration,
+    ) -> Self {
         Self {
             plugin,
             phase: None,
@@ -104,11 +113,12 @@ impl CallState {
             edits: HeadEdits::default(),
             services,
             memory_bytes: 0,
-            ticks_left: ticks(limits.configure_deadline),
-            host_time: host_time(&limits),
+            computing: ComputeTime::new(deadline),
+            carried: Duration::ZERO,
+            host_time: host_time(deadline, &limits),
+            host_bytes_left: limits.host_bytes,
             limits,
             host_calls: 0,
-            host_bytes_left: 0,
             edit_bytes: 0,
             edit_count: 0,
             log_lines: 0,
@@ -123,12 +133,18 @@ impl CallState {
         let body = subject.part.as_ref().map_or(0, |part| part.bytes.len().saturating_add(self.limits.part_bytes));
         self.host_bytes_left = self.limits.host_bytes.saturating_add(body);
         self.subject = subject;
-        self.ticks_left = ticks(self.limits.deadline);
+        let carried = std::mem::take(&mut self.carried);
+        self.computing = ComputeTime::new(self.limits.deadline.saturating_sub(carried));
         self.edits = HeadEdits::default();
-        self.host_time = host_time(&self.limits);
+        self.host_time = host_time(self.limits.deadline, &self.limits);
         self.host_calls = 0;
         self.edit_bytes = 0;
         self.edit_count = 0;
+    }
+
+    /// What the guest computed so far is time of the call that begins next: a request that had the instance made pays for it.
+    pub(crate) fn carry(&mut self) {
+        self.carried = self.computing.spent();
     }
 
     /// Ends a call. Nothing of it stays here.
@@ -156,6 +172,11 @@ impl CallState {
         if self.phase.is_none() {
             return Err(Stop::NotHere("configure may not call the host"));
         }
+        self.charge_anywhere(bytes)
+    }
+
+    /// The same where there may be no call: what stands in for WASI answers while a plugin is configured too.
+    pub(crate) fn charge_anywhere(&mut self, bytes: usize) -> Result<(), Stop> {
         if self.host_calls >= self.limits.host_calls {
             return Err(Stop::HostCalls);
         }
@@ -182,10 +203,14 @@ impl CallState {
         Ok(found)
     }
 
-    /// Counts a tick in which the guest ran, after which it yields.
-    pub(crate) fn tick(&mut self) -> Result<(), Stop> {
-        self.ticks_left = self.ticks_left.checked_sub(1).ok_or(Stop::Deadline)?;
-        self.pause()
+    /// Counts for how long the guest ran since it last yielded, and yields again. `resumed`: when it went on, if it did.
+    pub(crate) fn tick(&mut self, resumed: Option<Instant>) -> Result<(), Stop> {
+        if let Some(at) = resumed {
+            self.computing.resume(at);
+        }
+        let now = Instant::now();
+        let within = self.computing.pause(now);
+        if self.host_time.pause(now) && within { Ok(()) } else { Err(Stop::Deadline) }
     }
 
     /// Notes that the guest yields.
@@ -197,7 +222,9 @@ impl CallState {
     pub(crate) async fn wait<T>(&mut self, work: Wait<'_, T>) -> Result<T, Stop> {
         self.pause()?;
         let result = work.await;
-        self.host_time.begin(Instant::now());
+        let now = Instant::now();
+        self.computing.resume(now);
+        self.host_time.begin(now);
         Ok(result)
     }
 
@@ -227,8 +254,8 @@ impl CallState {
     pub(crate) fn set_header(&mut self, head: Head, name: &str, value: &[u8]) -> Result<(), Stop> {
         self.check_place(head)?;
         self.charge_edit(name.len() + value.len())?;
+        let value = legal_value(name, value).map_err(Stop::BadVerdict)?;
         let name = editable(head, name).map_err(Stop::BadVerdict)?;
-        let value = legal_value(&name, value).map_err(Stop::BadVerdict)?;
         self.edits.push(HeadEdit::Set(name, value));
         Ok(())
     }
@@ -309,19 +336,35 @@ impl ResourceLimiter for CallState {
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         if desired > TABLE_ELEMENTS { Err(Stop::Memory.into()) } else { Ok(true) }
     }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        grow_failed(&error)
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        grow_failed(&error)
+    }
+}
+
+/// Growth beyond what a guest declares of itself is an answer that it gets. Where the node has no more, the call ends: a guest
+/// that went on would decide by the state of the node.
+fn grow_failed(error: &wasmtime::Error) -> wasmtime::Result<()> {
+    if is_of_the_node(error) { Err(Stop::Unavailable("memory").into()) } else { Ok(()) }
 }
 
 /// What host functions may take. What the guest computes between them is in that time as well.
-fn host_time(limits: &CallLimits) -> HostTime {
-    HostTime::new(limits.deadline.saturating_add(limits.host_time))
+fn host_time(deadline: Duration, limits: &CallLimits) -> HostTime {
+    HostTime::new(deadline.saturating_add(limits.host_time))
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
     use super::*;
+    use crate::error::Failure;
 
     fn state(limits: CallLimits) -> CallState {
-        let mut state = CallState::new("p".into(), Arc::new(limits), Arc::default());
+        let mut state = CallState::new("p".into(), Arc::new(limits), Arc::default(), Duration::ZERO);
         state.begin(Phase::Request, Subject::default());
         state
     }
@@ -367,5 +410,50 @@ mod tests {
         assert!(state.memory_growing(0, 1 << 16, None).is_ok());
         assert!(state.memory_growing(0, 1 << 17, None).is_err());
         assert!(state.table_growing(0, TABLE_ELEMENTS + 1, None).is_err());
+    }
+
+    #[test]
+    fn growth_that_the_node_cannot_serve_ends_the_call_and_blames_nobody() {
+        let mut state = state(CallLimits::default());
+        assert!(state.memory_grow_failed(wasmtime::Error::msg("beyond its own maximum")).is_ok());
+        for error in [std::io::Error::from_raw_os_error(12).into(), rustix::io::Errno::NOMEM.into()] {
+            let ended = state.memory_grow_failed(error).unwrap_err();
+            assert!(matches!(crate::call::failure(&ended), Failure::Internal(_)));
+        }
+    }
+
+    #[test]
+    fn what_a_start_function_takes_is_time_of_the_call_that_had_it_made() {
+        let deadline = Duration::from_millis(3);
+        let limits = Arc::new(CallLimits { deadline, ..CallLimits::default() });
+        // A guest of which nobody knows when it went on counts for whole ticks.
+        let ticks = |state: &mut CallState| (0..10).take_while(|_| state.tick(None).is_ok()).count();
+        for (carried, within) in [(false, 4), (true, 3)] {
+            let mut state = CallState::new("p".into(), Arc::clone(&limits), Arc::default(), deadline);
+            assert!(state.tick(None).is_ok() && state.tick(None).is_ok());
+            if carried {
+                state.carry();
+            }
+            state.begin(Phase::Request, Subject::default());
+            assert_eq!(ticks(&mut state), within);
+            // Of that call alone.
+            state.begin(Phase::Request, Subject::default());
+            assert_eq!(ticks(&mut state), 4);
+        }
+    }
+
+    #[test]
+    fn what_an_edit_says_is_told_in_part_and_without_tokens() {
+        let mut state = state(CallLimits::default());
+        let jwt = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl";
+        let long = "x".repeat(16 * 1024 - jwt.len() - 8);
+        for name in [format!("{jwt} {long}"), format!("a\n{jwt}\n{long}"), format!("forebay-{jwt}")] {
+            for value in [&b"1"[..], b"\n"] {
+                let Err(stop) = state.set_header(Head::Request, &name, value) else { panic!("{name}") };
+                let Failure::BadVerdict(told) = crate::call::failure(&stop.into()) else { panic!("{name}") };
+                assert!(told.len() <= 200 && !told.contains("eyJ") && !told.contains('\n'), "{told}");
+                state.begin(Phase::Request, Subject::default());
+            }
+        }
     }
 }

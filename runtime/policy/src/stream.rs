@@ -25,9 +25,8 @@ pub struct BodyStream {
     inner: Arc<Inner>,
     context: Context,
     phase: Phase,
-    store: Store<CallState>,
-    hook: Hook,
-    /// None once the body ended or the plugin failed: nothing is called any more.
+    /// None once the body ended or the plugin failed, or in the middle of a part that was given up: nothing is called any more.
+    instance: Option<(Store<CallState>, Hook)>,
     entered: Option<Entered>,
 }
 
@@ -41,11 +40,11 @@ impl Plugin {
         if !self.phases().has(phase) {
             return Ok(None);
         }
-        let entered = self.inner.gate.enter(phase)?;
+        let entered = self.inner.gate.enter_stream(phase)?;
         match self.inner.ready.take(phase).await {
             Ok(Fresh { store, hook }) => {
                 let inner = Arc::clone(&self.inner);
-                Ok(Some(BodyStream { inner, context, phase, store, hook, entered: Some(entered) }))
+                Ok(Some(BodyStream { inner, context, phase, instance: Some((store, hook)), entered: Some(entered) }))
             }
             Err(failure) => {
                 entered.ended(&Err::<(), _>(failure.clone()));
@@ -67,27 +66,37 @@ impl BodyStream {
     /// # Errors
     /// A call that ended without a valid verdict. What was given back before stands.
     pub async fn part(&mut self, part: Part) -> Result<Outcome<Bytes>, Failure> {
-        if self.entered.is_none() {
+        // Put back when the part is done: one that is given up midway leaves no instance that is half in a call.
+        let Some((mut store, hook)) = self.instance.take() else {
             return Err(Failure::Internal("a part after the end of its body".to_owned()));
-        }
+        };
         let last = part.last;
-        let result = self.call(part).await;
-        let ended = last || !matches!(result, Ok(Outcome::Continue(_)));
-        if let (true, Some(entered)) = (ended, self.entered.take_if(|_| ended)) {
+        let result = self.call(&mut store, &hook, part).await;
+        if !last && matches!(result, Ok(Outcome::Continue(_))) {
+            self.instance = Some((store, hook));
+            if let Some(entered) = &mut self.entered {
+                entered.goes_well();
+            }
+            return result;
+        }
+        store.data().report_dropped_lines();
+        // Before its place among the plugin's is free.
+        drop(store);
+        if let Some(entered) = self.entered.take() {
             entered.ended(&result);
         }
         result
     }
 
-    async fn call(&mut self, part: Part) -> Result<Outcome<Bytes>, Failure> {
+    async fn call(&mut self, store: &mut Store<CallState>, hook: &Hook, part: Part) -> Result<Outcome<Bytes>, Failure> {
         let subject = Subject { context: Some(self.context.clone()), part: Some(part), ..Subject::default() };
         let mut bill = self.inner.bill(self.phase, &subject);
-        self.store.data_mut().begin(self.phase, subject);
+        store.data_mut().begin(self.phase, subject);
         let params: OnPart = (Resource::new_borrow(THE_ONE),);
-        let result = bill.time(call::hook(&mut self.store, OnPart::function(&self.hook)?, params)).await;
-        bill.memory(self.store.data().memory_bytes());
+        let result = bill.time(call::hook(store, OnPart::function(hook)?, params)).await;
+        bill.memory(store.data().memory_bytes());
         let (verdict,) = result?;
-        let subject = std::mem::take(&mut self.store.data_mut().subject);
+        let subject = std::mem::take(&mut store.data_mut().subject);
         let bytes = subject.part.map(|part| part.bytes).unwrap_or_default();
         Ok(check(verdict)?.map_or(Outcome::Continue(bytes), Outcome::Answer))
     }
@@ -95,7 +104,9 @@ impl BodyStream {
 
 impl Drop for BodyStream {
     fn drop(&mut self) {
-        self.store.data().report_dropped_lines();
+        if let Some((store, _)) = &self.instance {
+            store.data().report_dropped_lines();
+        }
     }
 }
 

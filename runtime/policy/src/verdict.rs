@@ -41,7 +41,7 @@ pub struct Answer {
 pub(crate) fn check(verdict: types::Verdict) -> Result<Option<Answer>, Failure> {
     match verdict {
         types::Verdict::Continue => Ok(None),
-        types::Verdict::Answer(answer) => check_answer(answer).map(Some).map_err(Failure::BadVerdict),
+        types::Verdict::Answer(answer) => check_answer(answer).map(Some).map_err(|why| Failure::bad_verdict(&why)),
     }
 }
 
@@ -74,7 +74,7 @@ fn check_headers(headers: &[types::Header]) -> Result<Vec<(HeaderName, HeaderVal
         .iter()
         .map(|header| {
             let name = editable(Head::Response, &header.name)?;
-            let value = legal_value(&name, header.value.as_bytes())?;
+            let value = legal_value(&header.name, header.value.as_bytes())?;
             Ok((name, value))
         })
         .collect()

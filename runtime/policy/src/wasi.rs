@@ -51,7 +51,8 @@ fn stub_interface(
                 let full = format!("{interface}#{name}");
                 linker.func_new(
                     name,
-                    move |_: StoreContextMut<'_, CallState>, ty, _: &[Val], results: &mut [Val]| {
+                    move |mut store: StoreContextMut<'_, CallState>, ty, params: &[Val], results: &mut [Val]| {
+                        store.data_mut().charge_anywhere(params.iter().map(weight).sum())?;
                         if may_be_empty && answer_empty(&ty, results) {
                             Ok(())
                         } else {
@@ -66,6 +67,15 @@ fn stub_interface(
         }
     }
     Ok(())
+}
+
+/// What a parameter holds, in bytes, roughly. What lies deeper took its share of the fuel of host calls.
+fn weight(param: &Val) -> usize {
+    match param {
+        Val::String(text) => text.len(),
+        Val::List(list) => list.len(),
+        _ => 0,
+    }
 }
 
 /// Fills in an empty list or a none. False where the result is of another kind.

@@ -12,6 +12,8 @@ mod bodies;
 mod calls;
 #[path = "plugins/concurrency.rs"]
 mod concurrency;
+#[path = "plugins/crafted.rs"]
+mod crafted;
 #[path = "plugins/forged.rs"]
 mod forged;
 #[path = "plugins/hostile.rs"]

@@ -86,6 +86,9 @@ pub enum Failure {
     /// All instances that the component may use are in use: its own share, or the pool. It is not to blame.
     #[error("all instances for this component are in use")]
     PoolExhausted,
+    /// The component failed too often in a row and is not asked for a while.
+    #[error("in quarantine after repeated failures")]
+    Quarantined,
     /// The guest returned an error instead of a response.
     #[error("it answered with an error: {0}")]
     Refused(String),
@@ -118,6 +121,7 @@ impl Failure {
             Self::Memory => "memory",
             Self::HostCalls => "host-calls",
             Self::PoolExhausted => "pool-exhausted",
+            Self::Quarantined => "quarantined",
             Self::Refused(_) => "refused",
             Self::BadResponse(_) => "bad-response",
             Self::BodyTooLarge(_) => "body-too-large",
@@ -130,7 +134,7 @@ impl Failure {
     /// Whether the component caused it.
     #[must_use]
     pub fn blames_component(&self) -> bool {
-        !matches!(self, Self::PoolExhausted | Self::Abandoned | Self::Internal(_))
+        !matches!(self, Self::PoolExhausted | Self::Quarantined | Self::Abandoned | Self::Internal(_))
     }
 
     /// Names what ended a guest.

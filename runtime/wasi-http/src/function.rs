@@ -13,6 +13,7 @@ use crate::engine::Shared;
 use crate::error::Failure;
 use crate::grant::Grant;
 use crate::load::OnCut;
+use crate::quarantine::Quarantine;
 use crate::run::{self, Pre};
 use crate::state::World;
 use crate::upstream::{Origin, Upstream};
@@ -28,6 +29,7 @@ pub(crate) struct Inner {
     pub(crate) name: Arc<str>,
     pub(crate) digest: String,
     pub(crate) imports: BTreeSet<Grant>,
+    pub(crate) manifest: BTreeSet<String>,
     pub(crate) middleware: bool,
     pub(crate) pre: Pre,
     pub(crate) world: World,
@@ -36,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) on_cut: Option<OnCut>,
     /// This component's share of the pool.
     pub(crate) places: Arc<Semaphore>,
+    pub(crate) quarantine: Quarantine,
     /// Keeps the clock running.
     pub(crate) shared: Arc<Shared>,
 }
@@ -69,6 +72,18 @@ impl Function {
         &self.inner.imports
     }
 
+    /// The names of what it imports, as its signer states them: see [`manifest`](crate::manifest()).
+    #[must_use]
+    pub fn manifest(&self) -> &BTreeSet<String> {
+        &self.inner.manifest
+    }
+
+    /// Whether it rests after repeated failures, or is being tried after it did.
+    #[must_use]
+    pub fn is_quarantined(&self) -> bool {
+        self.inner.quarantine.rests()
+    }
+
     /// Whether it calls what comes next, so that it makes sense only in front of something.
     #[must_use]
     pub fn is_middleware(&self) -> bool {
@@ -84,9 +99,10 @@ impl Function {
     /// There is no response.
     pub async fn call(&self, call: Call) -> Result<Response<Body>, Failure> {
         let place = Arc::clone(&self.inner.places).try_acquire_owned().map_err(|_| Failure::PoolExhausted)?;
+        let entered = self.inner.quarantine.enter().ok_or(Failure::Quarantined)?;
         let (head, coming) = oneshot::channel();
         let deadline = call.deadline;
-        tokio::spawn(run::run(Arc::clone(&self.inner), call, head, place));
+        tokio::spawn(run::run(Arc::clone(&self.inner), call, head, (place, entered)));
         match timeout_at(deadline.into(), coming).await {
             Ok(Ok(answered)) => answered,
             Ok(Err(_)) => Err(Failure::Internal("the instance's task ended early".to_owned())),

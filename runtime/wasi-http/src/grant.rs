@@ -102,6 +102,12 @@ impl Manifest {
         if unknown.is_empty() { Ok(manifest) } else { Err(LoadError::UnknownImports(unknown)) }
     }
 
+    /// What it imports, by name: the grants, and `handler` for what comes next.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        let grants = self.grants.iter().map(|grant| grant.as_str());
+        grants.chain(self.next.then_some("handler")).map(str::to_owned).collect()
+    }
+
     fn note(&mut self, interface: Interface) {
         match interface {
             Interface::Free => {}

@@ -14,6 +14,7 @@ use wasmtime_wasi_http::{
 
 use crate::guarded::{Alive, Guarded, told};
 use crate::limits::{CHUNK_BYTES, CallLimits};
+use crate::outside::Outside;
 use crate::upstream::{Origin, Upstream, UpstreamError};
 
 /// The prefix of the gateway's own fields, which components neither see nor set.
@@ -27,6 +28,7 @@ pub(crate) struct Hooks {
     pub(crate) limits: Arc<CallLimits>,
     pub(crate) alive: Alive,
     pub(crate) calls: u32,
+    pub(crate) outside: Outside,
 }
 
 type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
@@ -60,6 +62,7 @@ impl Hooks {
     /// Counts a request and holds it to the limits.
     fn prepare(&mut self, request: Request<WasiBody>) -> Result<Request<Body>, Error> {
         self.calls += 1;
+        self.outside.asked();
         if self.calls > self.limits.upstream_calls {
             return Err(Error::ConnectionLimitReached);
         }

@@ -76,6 +76,10 @@ pub struct CallLimits {
     /// [`Failure::PoolExhausted`](crate::Failure::PoolExhausted), while other components go on. None: a quarter of
     /// [`EngineLimits::instances`], and at least 1.
     pub instances: Option<u32>,
+    /// Failures in a row, each the component's own doing, after which it is not asked for a while
+    /// ([`Failure::Quarantined`](crate::Failure::Quarantined)): a second at first, twice as long after each further
+    /// failure, a minute at most. 0: never.
+    pub quarantine_after: u32,
 }
 
 impl Default for CallLimits {
@@ -91,6 +95,7 @@ impl Default for CallLimits {
             upstream_calls: 4,
             log_lines: 20,
             instances: None,
+            quarantine_after: 20,
         }
     }
 }

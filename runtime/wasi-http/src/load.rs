@@ -16,9 +16,14 @@ use crate::error::{Failure, LoadError};
 use crate::function::{Function, Inner};
 use crate::grant::{Grant, Manifest};
 use crate::limits::{CallLimits, MAX_COMPONENT_BYTES, SHARE_OF_POOL};
+use crate::quarantine::Quarantine;
 use crate::run::{Instance, Pre};
 use crate::state::{State, World};
 use crate::upstream::{Origin, Upstream};
+
+/// What a component exports, by the version of the standard that it was written for.
+const HANDLER_3: &str = "wasi:http/handler@0.3.";
+const HANDLER_2: &str = "wasi:http/incoming-handler@0.2.";
 
 /// Is told why a response was cut.
 pub type OnCut = Arc<dyn Fn(&Failure) + Send + Sync>;
@@ -73,6 +78,7 @@ async fn load_here(shared: &Arc<Shared>, spec: FunctionSpec) -> Result<Function,
     let inner = Inner {
         name: spec.name.into(),
         digest: digest(&spec.wasm),
+        manifest: manifest.names(),
         imports: manifest.grants,
         middleware: manifest.next,
         pre,
@@ -81,6 +87,7 @@ async fn load_here(shared: &Arc<Shared>, spec: FunctionSpec) -> Result<Function,
         outbound: spec.outbound.filter(|_| spec.grants.contains(&Grant::WasiHttp)),
         on_cut: spec.on_cut,
         places: Arc::new(Semaphore::new(share as usize)),
+        quarantine: Quarantine::new(limits.quarantine_after),
         shared: Arc::clone(shared),
     };
     let function = Function { inner: Arc::new(inner) };
@@ -121,13 +128,35 @@ fn handler(component: &Component, pre: InstancePre<State>) -> Result<Pre, LoadEr
     let engine = component.engine();
     let exports = |prefix: &str| component.component_type().exports(engine).any(|(name, _)| name.starts_with(prefix));
     let unfit = |error: wasmtime::Error| LoadError::Signature(format!("{error:#}"));
-    if exports("wasi:http/handler@0.3.") {
+    if exports(HANDLER_3) {
         ServicePre::new(pre).map(Pre::P3).map_err(unfit)
-    } else if exports("wasi:http/incoming-handler@0.2.") {
+    } else if exports(HANDLER_2) {
         ProxyPre::new(pre).map(Pre::P2).map_err(unfit)
     } else {
         Err(LoadError::NoHandler)
     }
+}
+
+/// What a component for `wasi:http` imports, found out without running it: what a publisher signs. The names of the grants
+/// that it needs, and `handler` where it calls what comes next. None: it exports no handler, so it is something else.
+///
+/// # Errors
+/// It is no component, or imports what is not offered.
+pub fn manifest(wasm: &[u8]) -> Result<Option<BTreeSet<String>>, LoadError> {
+    if wasm.len() > MAX_COMPONENT_BYTES {
+        return Err(LoadError::TooLarge { bytes: wasm.len(), limit: MAX_COMPONENT_BYTES });
+    }
+    let failed = |error: wasmtime::Error| LoadError::Compile(format!("{error:#}"));
+    // The code is not used.
+    let mut config = wasmtime::Config::new();
+    config.cranelift_opt_level(wasmtime::OptLevel::None).wasm_component_model_async(true);
+    let engine = wasmtime::Engine::new(&config).map_err(failed)?;
+    let component = Component::from_binary(&engine, wasm).map_err(failed)?;
+    let handles = |name: &str| name.starts_with(HANDLER_3) || name.starts_with(HANDLER_2);
+    if !component.component_type().exports(&engine).any(|(name, _)| handles(name)) {
+        return Ok(None);
+    }
+    Manifest::of(&component).map(|manifest| Some(manifest.names()))
 }
 
 /// What a component is known by: SHA-256 of its bytes, in hexadecimal.

@@ -8,6 +8,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use forebay_http::Body;
 use http::{Request, Response};
@@ -28,6 +29,8 @@ use crate::error::Failure;
 use crate::function::{Call, Inner};
 use crate::guarded::{Alive, Running, told};
 use crate::hooks::Hooks;
+use crate::outside::Outside;
+use crate::quarantine::Entered;
 use crate::state::{self, State};
 use crate::stdio::Stdio;
 use crate::upstream::Upstream;
@@ -54,10 +57,15 @@ impl Instance {
     /// Starts one, with `next` behind its handler import.
     pub(crate) async fn start(function: &Inner, next: Option<Arc<dyn Upstream>>) -> Result<Self, Failure> {
         let stdio = Stdio::new(Arc::clone(&function.name), function.world.limits.log_lines);
-        Self::start_with(function, next, &stdio).await
+        Self::start_with(function, next, &stdio, Outside::default()).await
     }
 
-    async fn start_with(function: &Inner, next: Option<Arc<dyn Upstream>>, stdio: &Stdio) -> Result<Self, Failure> {
+    async fn start_with(
+        function: &Inner,
+        next: Option<Arc<dyn Upstream>>,
+        stdio: &Stdio,
+        outside: Outside,
+    ) -> Result<Self, Failure> {
         let limits = &function.world.limits;
         let hooks = Hooks {
             next,
@@ -66,6 +74,7 @@ impl Instance {
             limits: Arc::clone(limits),
             alive: Alive::new(),
             calls: 0,
+            outside,
         };
         let state = State::new(&function.world.environment, stdio, hooks, limits);
         let computing = Computing::new(limits.deadline);
@@ -149,18 +158,26 @@ async fn handle3(
 
 /// Runs an instance for one request. A failure before the head goes to whoever waits for it; after that it breaks the
 /// body off, and is logged.
-pub(crate) async fn run(function: Arc<Inner>, call: Call, head: Head, place: OwnedSemaphorePermit) {
+pub(crate) async fn run(function: Arc<Inner>, call: Call, head: Head, held: (OwnedSemaphorePermit, Entered)) {
+    let ((place, entered), outside, deadline) = (held, Outside::default(), call.deadline);
     let stdio = Stdio::new(Arc::clone(&function.name), function.world.limits.log_lines);
     let head = Mutex::new(Some(head));
     let lifetime = function.world.limits.lifetime;
-    let ended = match timeout(lifetime, live(&function, call, &head, &stdio)).await {
+    let ended = match timeout(lifetime, live(&function, call, &head, &stdio, &outside)).await {
         Ok(ended) => ended,
         Err(_) => Err(Failure::Lifetime),
     };
+    let head = head.into_inner();
+    // Whoever waited for the head left at the deadline.
+    let late = matches!(ended, Err(Failure::Abandoned)) && head.is_some() && Instant::now() >= deadline;
+    let ended = if late { Err(Failure::NoAnswer) } else { ended };
+    if entered.ended(&ended, outside.has_no_part(), head.is_none()) {
+        tracing::warn!(target: "forebay::function", function = &*function.name, "in quarantine after repeated failures");
+    }
     drop(place);
     stdio.end();
     let Err(failure) = ended else { return };
-    match head.into_inner() {
+    match head {
         // Without a receiver nobody waits for it any more.
         Some(head) => drop(head.send(Err(failure))),
         None if failure == Failure::Abandoned => {}
@@ -174,12 +191,19 @@ pub(crate) async fn run(function: Arc<Inner>, call: Call, head: Head, place: Own
     }
 }
 
-async fn live(function: &Inner, call: Call, head: &Mutex<Option<Head>>, stdio: &Stdio) -> Result<(), Failure> {
+async fn live(
+    function: &Inner,
+    call: Call,
+    head: &Mutex<Option<Head>>,
+    stdio: &Stdio,
+    outside: &Outside,
+) -> Result<(), Failure> {
     let limits = &function.world.limits;
-    let mut instance = Instance::start_with(function, call.next, stdio).await?;
+    let request = call.request.map(|body| outside.watch(body));
+    let mut instance = Instance::start_with(function, call.next, stdio, outside.clone()).await?;
     let (response, coming) = oneshot::channel();
     let (delivering, delivered) = oneshot::channel();
-    let request = incoming(call.request, limits.body_bytes, limits.idle);
+    let request = incoming(request, limits.body_bytes, limits.idle);
     let ended = AtomicBool::new(false);
     let running = instance.store.data().hooks.alive.running();
     let guest = instance.handle(request, response, delivered);

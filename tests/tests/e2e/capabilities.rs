@@ -9,7 +9,7 @@ use super::house::acme;
 use super::lifecycle::serve;
 
 /// All that the guest imports.
-const GRANTS: &str =
+pub(super) const GRANTS: &str =
     "\"http\", \"log\", \"counters\", \"key-value\", \"keys\", \"metrics\", \"outbound\", \"inference\", \"notes\"";
 
 /// A gateway with the guest on each kind of route, an EU region with the small models, and origins that plugins ask.

@@ -5,6 +5,7 @@ use forebay_tests::{Gateway, GatewayFile, Place, assets, run};
 use serde_json::json;
 
 use super::house::acme;
+use super::lifecycle::forebay;
 
 /// A node with the three guests on routes of their own; `keys` are more keys of all three functions.
 fn file(keys: &str) -> GatewayFile {
@@ -215,5 +216,93 @@ fn a_component_beyond_its_grants_or_out_of_its_place_keeps_the_node_from_startin
             file("").origin("site", "/", "http://127.0.0.1:1", "access = \"public\"\nmiddleware = [\"service\"]");
         let refused = in_front.bind(&place).await.err().unwrap().to_string();
         assert!(refused.contains("`service`") && refused.contains("does not import wasi:http/handler"), "{refused}");
+    });
+}
+
+#[test]
+fn one_that_keeps_failing_rests_and_the_status_says_so() {
+    run(async {
+        let (_place, gateway) = start(functions("quarantine_after = 2")).await;
+        let client = gateway.client();
+        let asked = |behaviour: &str| client.post("/service/").header("x-behaviour", behaviour).send();
+        for _ in 0..2 {
+            asked("trap").await.refused(503, "policy-failed");
+        }
+        let resting = asked("").await;
+        resting.refused(503, "policy-failed");
+        assert_eq!(resting.json()["plugin"], "service");
+        client.get("/incoming/").send().await.ok();
+        let functions = gateway.admin().get("/v1/status").send().await.ok().json()["functions"].clone();
+        let of = |name: &str| functions.as_array().unwrap().iter().find(|one| one["name"] == name).unwrap().clone();
+        assert_eq!((&of("service")["quarantined"], &of("incoming")["quarantined"]), (&json!(true), &json!(false)));
+        assert_eq!((&of("middleware")["middleware"], &of("middleware")["imports"]), (&json!(true), &json!(["handler"])));
+        assert!(gateway.metric("forebay_policy_failures_total{plugin=\"service\",reason=\"quarantined\"}").await >= Some(1.0));
+        gateway.stop().await;
+    });
+}
+
+#[test]
+fn with_signers_functions_and_middleware_need_a_signature_too() {
+    run(async {
+        let place = Place::new();
+        let path = |name: &str| place.file(name).to_str().unwrap().to_owned();
+        for name in ["wasi-service", "wasi-middleware", "jwt-access", "field-seal"] {
+            std::fs::copy(assets::plugin(name), path(&format!("{name}.wasm"))).unwrap();
+        }
+        let tool = async |arguments: &[&str]| {
+            let (code, said) = forebay(arguments).await;
+            assert_eq!(code, 0, "{arguments:?}: {said}");
+            said
+        };
+        let sign = async |component: &str, name: &str, version: &str| {
+            let component = path(component);
+            tool(&["plugin", "sign", &component, "--key", &path("key"), "--name", name, "--version", version]).await
+        };
+        tool(&["plugin", "keygen", &path("key")]).await;
+        sign("jwt-access.wasm", "access", "1.0.0").await;
+        sign("field-seal.wasm", "seal", "1.0.0").await;
+        let write = |service: &str| {
+            let mut file = GatewayFile::new().plus("[policy]\nsigners = [\"key.pub\"]\nstate_dir = \"state\"");
+            for (name, keys) in [("service", service), ("middleware", "")] {
+                let component = path(&format!("wasi-{name}.wasm"));
+                let grants = "grants = [\"wasi-http\", \"clocks\", \"random\", \"stdio\"]\norigins = [\"http://127.0.0.1:1\"]";
+                let text = format!("[[functions]]\nname = {name:?}\ncomponent = {component:?}\n{grants}\n{keys}");
+                file = file.plus(&text);
+            }
+            let mut text = function(file, "service", "middleware = [\"middleware\"]").text();
+            for name in ["jwt-access", "field-seal"] {
+                text = text.replace(assets::plugin(name).to_str().unwrap(), &path(&format!("{name}.wasm")));
+            }
+            place.write("forebay.toml", &text)
+        };
+        let refused = async |service: &str, expected: &[&str]| {
+            let said = Gateway::try_from_file(&write(service), &place).await.err().unwrap().to_string();
+            for expected in expected {
+                assert!(said.contains(expected), "{expected} not in:\n{said}");
+            }
+        };
+        refused("", &["`service`", "has no signature", "forebay plugin sign", "--name service"]).await;
+        let said = sign("wasi-service.wasm", "service", "1.2.0").await;
+        assert!(said.contains("imports [clocks, random, stdio, wasi-http]"), "{said}");
+        refused("", &["`middleware`", "has no signature"]).await;
+        let said = sign("wasi-middleware.wasm", "middleware", "1.0.0").await;
+        assert!(said.contains("imports [handler]"), "{said}");
+        refused("version = \"1.3.0\"", &["`service`", "signed as version 1.2.0", "1.3.0 is asked for"]).await;
+        refused(&format!("sha256 = \"{}\"", "0".repeat(64)), &["`service`", "functions[0].sha256"]).await;
+
+        let (gateway, _) = Gateway::try_from_file(&write("version = \"1.2.0\""), &place).await.unwrap();
+        gateway.client().get("/service/").send().await.ok();
+        let functions = gateway.admin().get("/v1/status").send().await.ok().json()["functions"].clone();
+        assert_eq!((&functions[0]["version"], &functions[0]["name"]), (&json!("1.2.0"), &json!("service")));
+        gateway.stop().await;
+
+        sign("wasi-service.wasm", "service", "1.1.0").await;
+        refused("", &["`service`", "1.2.0 was served before, and 1.1.0 would go back", "allow_downgrade"]).await;
+        let (gateway, _) = Gateway::try_from_file(&write("allow_downgrade = true"), &place).await.unwrap();
+        gateway.client().get("/service/").send().await.ok();
+        gateway.stop().await;
+        // Signed for one component, shown with another.
+        std::fs::copy(path("wasi-middleware.wasm"), path("wasi-service.wasm")).unwrap();
+        refused("", &["`service`", "the signature is over the component"]).await;
     });
 }

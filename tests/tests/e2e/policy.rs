@@ -14,8 +14,8 @@ use super::house::acme;
 /// Generous, since tests share their cores; what is bounded takes milliseconds of computing.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// Behaviours that fail in the request's phase.
-const IN_REQUEST: [&str; 11] = [
+/// Behaviours that fail before anything of a request went on, or all of it.
+const IN_REQUEST: [&str; 14] = [
     "loop",
     "trap",
     "memory",
@@ -27,9 +27,20 @@ const IN_REQUEST: [&str; 11] = [
     "edit-then-trap",
     "edit-flood",
     "host-call-flood",
+    "trap-on-request-body",
+    "loop-on-request-body",
+    "trap-on-request-chunk",
 ];
 /// Behaviours that fail in a later phase.
-const LATER: [&str; 4] = ["trap-on-forward", "seal-then-trap", "trap-on-return", "trap-on-response"];
+const LATER: [&str; 7] = [
+    "trap-on-forward",
+    "seal-then-trap",
+    "trap-on-return",
+    "trap-on-response",
+    "trap-on-response-body",
+    "loop-on-response-body",
+    "giant-part-on-response-body",
+];
 /// Behaviours that do not fail.
 const HARMLESS: [&str; 4] = ["ok", "log-flood", "remember", "answer"];
 

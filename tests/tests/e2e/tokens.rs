@@ -3,9 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use forebay_tests::fakes::{Behaviour, FakeRegion, GOOD_ANSWER, Origin};
+use forebay_tests::hand::{HEAD_END, HandOrigin, Streaming};
 use forebay_tests::identity::{ISSUER, Prover, now_s, sha256};
 use forebay_tests::questions::matmul;
-use forebay_tests::{Answer, Client, Gateway, GatewayFile, Place, Token, run};
+use forebay_tests::sockets::{Left, Socket, SocketOrigin};
+use forebay_tests::{Answer, Client, Gateway, GatewayFile, Place, Token, eventually, run};
 use http::Method;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -350,5 +352,70 @@ fn revocations_are_bounded_and_the_file_is_read_again() {
         refused.refused(400, "bad-request");
         assert!(refused.json()["detail"].as_str().unwrap().contains("line 2"), "{refused:?}");
         ask(&filed).await.refused(401, "invalid-token");
+    });
+}
+
+/// A token that is good for two seconds: the issuer's leeway is five.
+fn brief() -> String {
+    Token::of("acme").with("exp", now_s() - 3).signed()
+}
+
+const SITE: &str = "policies = [\"access\"]";
+
+#[test]
+fn a_stream_ends_with_its_token_and_does_not_look_complete() {
+    run(async {
+        let (place, origin) = (Place::new(), HandOrigin::start().await);
+        let file = GatewayFile::new().origin("site", "/site/", &origin.url(), SITE);
+        let gateway = file.origin("open", "/open/", &origin.url(), "access = \"public\"").start(&place).await;
+        let (client, token) = (Streaming::to(&gateway).await, brief());
+        let mut streams = Vec::new();
+        for path in ["/site/events", "/open/events"] {
+            let client = client.clone();
+            let (coming, mut talk) = tokio::join!(client.get(path, &token), async {
+                let mut talk = origin.meets().await;
+                talk.until(HEAD_END).await;
+                talk.says("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n").await;
+                talk.chunk("data: 1\n\n").await;
+                talk
+            });
+            talk.chunk("data: 2\n\n").await;
+            streams.push((coming, talk));
+        }
+        let (coming, talk) = streams.remove(0);
+        assert_eq!(coming.rest().await.unwrap_err(), "data: 1\n\ndata: 2\n\n");
+        // The origin hears of it.
+        talk.rest().await;
+        let cut = "forebay_requests_total{route=\"site\",status=\"200\",reason=\"token-expired\"}";
+        eventually("it was counted", || async { gateway.metric(cut).await == Some(1.0) }).await;
+        // Where nobody judged who it is, the token does not matter.
+        let (coming, mut talk) = streams.remove(0);
+        talk.chunk("data: 3\n\n").await;
+        talk.says("0\r\n\r\n").await;
+        assert_eq!(coming.rest().await.unwrap().0, "data: 1\n\ndata: 2\n\ndata: 3\n\n");
+        gateway.stop().await;
+    });
+}
+
+#[test]
+fn a_websocket_ends_with_its_token_and_no_stream_goes_on_for_ever() {
+    run(async {
+        let (place, origin) = (Place::new(), SocketOrigin::start().await);
+        let guarded = format!("{SITE}\nwebsocket = true");
+        let file = GatewayFile::new()
+            .plus("[limits]\nstream_ms = 4000")
+            .origin("guarded", "/guarded/", &origin.url(), &guarded)
+            .origin("open", "/open/", &origin.url(), "access = \"public\"\nwebsocket = true");
+        let gateway = file.start(&place).await;
+        let authorization = format!("Bearer {}", brief());
+        let fields = [("authorization", authorization.as_str())];
+        let (mut guarded, _) = Socket::open(&gateway, "/guarded/echo", &fields).await.unwrap();
+        let (mut open, _) = Socket::open(&gateway, "/open/echo", &fields).await.unwrap();
+        assert_eq!((guarded.ask("a").await, open.ask("a").await), ("a".to_owned(), "a".to_owned()));
+        let expired = "the access token is not valid any more".to_owned();
+        assert_eq!(guarded.left().await, Left::Closed(1008, expired));
+        assert_eq!(open.ask("b").await, "b");
+        assert_eq!(open.left().await, Left::Closed(1001, "it has been open for as long as it may".to_owned()));
+        gateway.stop().await;
     });
 }

@@ -1,14 +1,16 @@
 //! WebSockets through the gateway: tunnelled, and with policies on their messages.
 
 use forebay_tests::fakes::Origin;
+use forebay_tests::hand::HandOrigin;
 use forebay_tests::raw::statuses;
 use forebay_tests::sockets::{FLOOD, LONG_BYTES, Left, Socket, SocketOrigin};
-use forebay_tests::{Gateway, GatewayFile, Place, assets, eventually, run};
+use forebay_tests::{Gateway, GatewayFile, Place, Process, assets, eventually, run};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use super::house::acme;
+use super::lifecycle::PROGRAM;
 
 const OPEN: &str = "access = \"public\"\nwebsocket = true";
 const LOOKED_AT: &str = "access = \"public\"\nwebsocket = true\npolicies = [\"guest\"]";
@@ -89,7 +91,7 @@ fn without_a_look_at_messages_the_bytes_go_through_as_they_are() {
         assert_eq!(socket.ask(&long).await, long);
         assert_eq!(gateway.in_work().await, 1);
         assert_eq!(socket.close(4000, "enough").await, closed(4000, "enough"));
-        assert_eq!(origin.first_end().await, closed(4000, "enough"));
+        assert_eq!(origin.next_end().await, closed(4000, "enough"));
         is_over(&gateway).await;
         assert_eq!(counted(&gateway, "open", "none").await, Some(1.0));
         assert!(gateway.metric("forebay_sent_bytes_total ").await >= Some(long.len() as f64));
@@ -126,7 +128,7 @@ fn messages_are_changed_and_dropped_both_ways() {
         // What is held back goes out before the end.
         socket.send("hush").await;
         assert_eq!(socket.close(1000, "").await, closed(1000, ""));
-        assert_eq!(origin.first_end().await, closed(1000, ""));
+        assert_eq!(origin.next_end().await, closed(1000, ""));
         let ping: String = b"a pong".iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(origin.messages(), ["pong", "mute", "", "nth", &ping, "pong", "hush"]);
         is_over(&gateway).await;
@@ -144,7 +146,7 @@ fn a_refusal_closes_both_sides_and_names_the_plugin_alone() {
             assert_eq!(socket.ask("good").await, "good");
             socket.send("bad").await;
             let why = closed(1008, "policy `guest` refused a message");
-            assert_eq!((socket.left().await, origin.first_end().await), (why.clone(), why), "{rules}");
+            assert_eq!((socket.left().await, origin.next_end().await), (why.clone(), why), "{rules}");
             drop(socket);
             is_over(&gateway).await;
             assert_eq!(counted(&gateway, "looked", "forbidden").await, Some(1.0));
@@ -155,25 +157,22 @@ fn a_refusal_closes_both_sides_and_names_the_plugin_alone() {
 #[test]
 fn a_failure_closes_both_sides() {
     run(async {
-        for act in ["!trap", "!loop", "!bytes"] {
-            for side in ["q", "a"] {
-                let origin = SocketOrigin::start().await;
-                let (_place, gateway) = before(&origin, &format!("{side}:bad>{act}"), "").await;
-                let mut socket = open(&gateway, "/looked/echo").await;
-                socket.send("bad").await;
-                let why = closed(1011, "policy `guest` could not decide about a message");
-                assert_eq!((socket.left().await, origin.first_end().await), (why.clone(), why), "{side}:{act}");
-                assert_eq!(origin.messages().len(), usize::from(side == "a"));
-                drop(socket);
-                is_over(&gateway).await;
-                assert_eq!(counted(&gateway, "looked", "policy-failed").await, Some(1.0));
-            }
-        }
-        // Bytes that are no text may stand for a binary message.
         let origin = SocketOrigin::start().await;
-        let (_place, gateway) = before(&origin, "q:bad>!bytes", "").await;
+        let rules = "q:q1>!trap|q:q2>!loop|q:q3>!bytes|a:a1>!trap|a:a2>!loop|a:a3>!bytes";
+        let (_place, gateway) = before(&origin, rules, "").await;
+        for word in ["q1", "q2", "q3", "a1", "a2", "a3"] {
+            origin.forget();
+            let mut socket = open(&gateway, "/looked/echo").await;
+            socket.send(word).await;
+            let why = closed(1011, "policy `guest` could not decide about a message");
+            assert_eq!((socket.left().await, origin.next_end().await), (why.clone(), why), "{word}");
+            assert_eq!(origin.messages().is_empty(), word.starts_with('q'), "{word}");
+        }
+        is_over(&gateway).await;
+        assert_eq!(counted(&gateway, "looked", "policy-failed").await, Some(6.0));
+        // Bytes that are no text may stand for a binary message.
         let mut socket = open(&gateway, "/looked/echo").await;
-        socket.send(b"bad".to_vec()).await;
+        socket.send(b"q3".to_vec()).await;
         assert_eq!(socket.next().await, Ok(Message::binary(vec![0xff, 0xfe])));
     });
 }
@@ -181,6 +180,8 @@ fn a_failure_closes_both_sides() {
 #[test]
 fn a_side_that_breaks_the_rules_is_told_and_the_other_one_cut() {
     run(async {
+        let origin = SocketOrigin::start().await;
+        let (_place, gateway) = before(&origin, "q:a>b", "").await;
         let frame =
             |bytes: usize, opcode, last| Message::Frame(Frame::message("x".repeat(bytes), OpCode::Data(opcode), last));
         let mut reserved = Frame::message("x", OpCode::Data(Data::Text), true);
@@ -199,25 +200,20 @@ fn a_side_that_breaks_the_rules_is_told_and_the_other_one_cut() {
                 "a text message is not UTF-8",
             ),
         ] {
-            let origin = SocketOrigin::start().await;
-            let (_place, gateway) = before(&origin, "q:a>b", "").await;
             let mut socket = open(&gateway, "/looked/echo").await;
             let most = "x".repeat(MESSAGE_BYTES);
             assert_eq!(socket.ask(&most).await, most);
             for frame in frames {
                 socket.try_send(frame).await;
             }
-            assert_eq!((socket.left().await, origin.first_end().await), (closed(code, reason), Left::Broken), "{what}");
-            drop(socket);
-            is_over(&gateway).await;
-            assert_eq!(counted(&gateway, "looked", "client-fault").await, Some(1.0), "{what}");
+            assert_eq!((socket.left().await, origin.next_end().await), (closed(code, reason), Left::Broken), "{what}");
         }
-        let origin = SocketOrigin::start().await;
-        let (_place, gateway) = before(&origin, "q:a>b", "").await;
+        is_over(&gateway).await;
+        assert_eq!(counted(&gateway, "looked", "client-fault").await, Some(5.0));
         let mut socket = open(&gateway, "/looked/long").await;
-        assert!(LONG_BYTES > MESSAGE_BYTES);
+        const { assert!(LONG_BYTES > MESSAGE_BYTES) };
         socket.send("go").await;
-        assert_eq!((socket.left().await, origin.first_end().await), (Left::Broken, closed(1009, too_long)));
+        assert_eq!((socket.left().await, origin.next_end().await), (Left::Broken, closed(1009, too_long)));
     });
 }
 
@@ -242,7 +238,7 @@ fn a_side_that_is_lost_is_a_broken_connection_to_the_other() {
             let mut socket = open(&gateway, &format!("{path}/echo")).await;
             assert_eq!(socket.ask("x").await, "x");
             drop(socket);
-            assert_eq!(origin.first_end().await, Left::Broken, "{path}");
+            assert_eq!(origin.next_end().await, Left::Broken, "{path}");
             is_over(&gateway).await;
 
             let mut socket = open(&gateway, &format!("{path}/vanish")).await;
@@ -285,9 +281,10 @@ fn silence_and_half_open_ends_do_not_last() {
         let origin = SocketOrigin::start().await;
         let (_place, gateway) = before(&origin, "q:a>b", "idle_ms = 400").await;
         let mut socket = open(&gateway, "/looked/silent").await;
-        assert_eq!(socket.left().await, closed(1001, "nobody said anything for too long"));
+        let silence = closed(1001, "nobody said anything for too long");
+        assert_eq!((socket.left().await, origin.next_end().await), (silence.clone(), silence.clone()));
         let mut tunnelled = open(&gateway, "/open/silent").await;
-        assert_eq!(tunnelled.left().await, Left::Broken);
+        assert_eq!((tunnelled.left().await, origin.next_end().await), (silence.clone(), silence));
         drop((socket, tunnelled));
         is_over(&gateway).await;
         assert_eq!(counted(&gateway, "looked", "idle").await, Some(1.0));
@@ -383,7 +380,7 @@ fn a_node_that_leaves_says_so() {
         assert_eq!((looked.left().await, tunnelled.left().await), (leaving.clone(), leaving.clone()));
         drop((looked, tunnelled));
         stopped.await.unwrap();
-        assert_eq!(origin.first_end().await, leaving);
+        assert_eq!(origin.next_end().await, leaving);
     });
 }
 
@@ -420,6 +417,83 @@ fn a_plugin_that_would_not_see_messages_keeps_the_node_from_starting() {
             let file = GatewayFile::new().plus(&plugin).origin("socket", "/", "http://127.0.0.1:1", &keys);
             let error = file.bind(&place).await.err().unwrap().to_string();
             assert!(error.contains("`socket`") && error.contains(&format!("`{name}`")), "{error}");
+        }
+    });
+}
+
+#[test]
+fn policies_see_the_head_of_the_101_and_cannot_make_it_another() {
+    run(async {
+        let (place, origin) = (Place::new(), SocketOrigin::start().await);
+        let headers = assets::plugin("headers");
+        let gateway = GatewayFile::new()
+            .plus(&guest("q:a>b"))
+            .plus(&format!("[[plugins]]\nname = \"headers\"\ncomponent = {headers:?}\ngrants = [\"http\"]\ndeadline_ms = 200"))
+            .plus("[plugins.config]\nrequest = { require = [\"x-team\"], set = { \"sec-websocket-key\" = \"mine\" } }")
+            .plus("response = { set = { \"x-seen\" = \"yes\", \"sec-websocket-accept\" = \"no\", \"sec-websocket-extensions\" = \"x\" } }")
+            .origin("site", "/", &origin.url(), &LOOKED_AT.replace("\"guest\"", "\"headers\", \"guest\""))
+            .start(&place)
+            .await;
+        assert_eq!(Socket::open(&gateway, "/echo", &[]).await.err().unwrap(), 400);
+        assert_eq!(origin.connections(), 0);
+        let (mut socket, head) = Socket::open(&gateway, "/echo", &[("x-team", "us")]).await.unwrap();
+        assert_eq!(head["x-seen"], "yes");
+        assert!(!head.contains_key("sec-websocket-extensions"), "{head:?}");
+        assert_eq!(socket.ask("a").await, "b");
+    });
+}
+
+#[test]
+fn an_origin_that_switches_unasked_is_a_bad_gateway() {
+    run(async {
+        let (place, origin) = (Place::new(), HandOrigin::start().await);
+        let url = origin.url();
+        let gateway = GatewayFile::new()
+            .origin("plain", "/plain/", &url, "access = \"public\"")
+            .origin("open", "/open/", &url, OPEN)
+            .start(&place)
+            .await;
+        let _answering =
+            origin.answers("HTTP/1.1 101 Switching\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nhello");
+        for path in ["/plain/", "/open/"] {
+            gateway.client().get(path).send().await.refused(502, "bad-gateway");
+            gateway.http1().get(path).send().await.refused(502, "bad-gateway");
+            assert_eq!(Socket::open(&gateway, path, &[]).await.err().unwrap(), 502);
+        }
+        is_over(&gateway).await;
+    });
+}
+
+#[test]
+fn no_log_line_holds_a_message() {
+    const SECRET: &str = "Ada-Weiss-was-admitted";
+    const LEFT: &str = "Ada-Weiss-left";
+    run(async {
+        let (place, origin) = (Place::new(), SocketOrigin::start().await);
+        let file = GatewayFile::new()
+            .plus("[telemetry]\nfilter = \"info,hyper=trace,forebay=trace,tungstenite=trace,tungstenite::protocol=trace\"")
+            .plus(&guest("q:a>b"))
+            .origin("looked", "/", &origin.url(), LOOKED_AT);
+        let file = place.write("gateway.toml", &file.text());
+        let mut process = Process::start(PROGRAM, "serve", &place, &file);
+        let address = process.said("serving").await["address"].as_str().unwrap().parse().unwrap();
+        let (mut socket, _) = Socket::at(address, place.ca_pem(), "/echo", &[]).await.unwrap();
+        assert_eq!(socket.ask(SECRET).await.len(), SECRET.len());
+        socket.close(4000, LEFT).await;
+        let line = process.said("request").await;
+        assert_eq!(
+            (&line["status"], &line["completed"], &line["reason"]),
+            (&101.into(), &true.into(), &serde_json::Value::Null)
+        );
+        assert!(line["bytes_out"].as_u64() > Some(SECRET.len() as u64), "{line}");
+        process.signal("TERM").await;
+        assert_eq!(process.ended().await, 0);
+        let log = process.log();
+        assert!(log.contains("\"level\":\"TRACE\""), "the filter was not taken");
+        for text in [SECRET, LEFT, "dmitted"] {
+            let hexadecimal: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+            let found = log.lines().find(|line| line.contains(text) || line.contains(&hexadecimal));
+            assert_eq!(found, None, "{text} is in the log");
         }
     });
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use forebay_policy::Services;
 use forebay_policy::services::{
-    CounterFailure, Counters, Incoming, Inference, InferenceFailure, KeyFailure, KeyValue, Keys, Numbers, Outbound,
-    OutboundFailure, Outgoing, PlainTensor, StoreFailure, Take, Taken, Wait,
+    CounterFailure, Counters, Incoming, Inference, InferenceFailure, Journal, JournalFailure, KeyFailure, KeyValue,
+    Keys, Numbers, Outbound, OutboundFailure, Outgoing, PlainTensor, StoreFailure, Take, Taken, Wait,
 };
 use parking_lot::Mutex;
 
@@ -24,6 +24,7 @@ pub(super) fn offline() -> Services {
         keys: Some(Arc::clone(&offline) as Arc<dyn Keys>),
         numbers: Some(Arc::clone(&offline) as Arc<dyn Numbers>),
         outbound: Some(Arc::clone(&offline) as Arc<dyn Outbound>),
+        journal: Some(Arc::clone(&offline) as Arc<dyn Journal>),
         inference: Some(offline),
         ..Services::default()
     }
@@ -128,6 +129,12 @@ impl Numbers for Offline {
     fn count(&self, _: &str, _: u64) {}
 
     fn observe(&self, _: &str, _: f64) {}
+}
+
+impl Journal for Offline {
+    fn append(&self, _: &str) -> Result<(), JournalFailure> {
+        Ok(())
+    }
 }
 
 impl Outbound for Offline {

@@ -1,5 +1,6 @@
 //! `forebay plugin keygen` and `sign`: a publisher's key, and what is said with it of a component.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ pub(crate) struct SignOptions {
     /// PEM file of the publisher's Ed25519 private key (PKCS#8).
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// Name of the plugin: what `[[plugins]] name` (or `signed_name`) says.
+    /// Name of the plugin or function: what `name` (or `signed_name`) in its `[[plugins]]` or `[[functions]]` entry says.
     #[arg(long)]
     name: String,
     /// Version (Semantic Versioning). A node that served a higher one refuses it.
@@ -56,12 +57,12 @@ pub(super) fn keygen(options: &KeyOptions) -> Result<(), Failure> {
 pub(super) fn sign(options: &SignOptions) -> Result<(), Failure> {
     let key = SigningKey::from_pem(&read(&options.key)?).map_err(|error| usage(&options.key, error))?;
     let wasm = read(&options.component)?;
-    let imports = manifest(&wasm).map_err(|error| usage(&options.component, error))?;
+    let imports = imports(&wasm).map_err(|error| usage(&options.component, error))?;
     let statement = Statement {
         sha256: component_sha256(&wasm),
         name: options.name.clone(),
         version: options.version.clone(),
-        imports: names(&imports),
+        imports,
     };
     let signed = key.sign(statement).map_err(|error| Failure::Usage(error.to_string()))?;
     let out = options.out.clone().unwrap_or_else(|| signature_path(&options.component));
@@ -79,6 +80,14 @@ pub(super) fn sign(options: &SignOptions) -> Result<(), Failure> {
         imports.join(", ")
     ));
     Ok(())
+}
+
+/// What a component imports, by the names that a gateway will compare: a plugin's, or those of a component for `wasi:http`.
+fn imports(wasm: &[u8]) -> Result<BTreeSet<String>, String> {
+    match forebay_wasi_http::manifest(wasm).map_err(|error| error.to_string())? {
+        Some(imports) => Ok(imports),
+        None => manifest(wasm).map(|imports| names(&imports)).map_err(|error| error.to_string()),
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {

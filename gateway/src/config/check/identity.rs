@@ -12,6 +12,8 @@ use crate::identity::dpop::normal_authority;
 
 /// Longest time that a proof may be good.
 const DPOP_WINDOW_MAX_S: u64 = 3_600;
+/// One subject's part of the proofs that are remembered, where no number is given.
+const PROOFS_SHARE: usize = 32;
 /// How long fetched keys are believed when they cannot be fetched again: a night without the issuer.
 const JWKS_STALE_MS: u64 = 12 * 3_600_000;
 
@@ -70,7 +72,16 @@ impl Reader<'_> {
             revocations_file: tokens.revocations_file.as_ref().map(|path| self.folder.join(path)),
             revocations: self.nonzero("tokens.revocations", tokens.revocations),
             proofs: self.nonzero("tokens.proofs", tokens.proofs),
+            proofs_per_subject: self.proofs_per_subject(tokens),
         }
+    }
+
+    fn proofs_per_subject(&mut self, tokens: &file::Tokens) -> usize {
+        let Some(own) = tokens.proofs_per_subject else { return (tokens.proofs / PROOFS_SHARE).max(1) };
+        if own > tokens.proofs {
+            self.check.mistake("tokens.proofs_per_subject", "is more than `tokens.proofs`, all there are", None);
+        }
+        self.nonzero("tokens.proofs_per_subject", own)
     }
 
     pub(super) fn clients(&mut self, listen: &file::Listen) -> Option<Clients> {

@@ -35,6 +35,7 @@ impl Reader<'_> {
             outbound: reach.outbound,
             models: reach.models,
             jurisdictions: reach.jurisdictions,
+            journal: reach.journal,
             config,
             deadline: plugin.deadline_ms.map(|ms| self.millis(&format!("{at}.deadline_ms"), ms)),
             memory_bytes: plugin.memory_bytes,
@@ -84,7 +85,8 @@ impl Reader<'_> {
             None => config.to_owned(),
         };
         let trust = self.trust(&at, &as_plugin, &file.policy);
-        Some(Shadow { component: self.folder.join(&shadow.component), trust, config, percent })
+        let component = self.folder.join(&shadow.component);
+        Some(Shadow { component, trust, config, percent, effects: shadow.effects })
     }
 
     pub(super) fn grants(&mut self, at: &str, names: &[String]) -> BTreeSet<Capability> {

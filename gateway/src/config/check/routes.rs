@@ -57,11 +57,12 @@ impl Reader<'_> {
                 None => self.body_bytes("limits.body_bytes", file.limits.body_bytes, &file.limits),
             },
             response_headers: self.headers(at, &route.response_headers),
+            server_timing: route.server_timing,
         })
     }
 
     /// A body that is larger than the room for all of them would never be taken.
-    fn body_bytes(&mut self, at: &str, bytes: usize, limits: &file::Limits) -> usize {
+    pub(super) fn body_bytes(&mut self, at: &str, bytes: usize, limits: &file::Limits) -> usize {
         if bytes > limits.buffered_bytes {
             self.check.mistake(at, "is more than `limits.buffered_bytes`, the room for all bodies", None);
         }
@@ -84,6 +85,9 @@ impl Reader<'_> {
         let mut methods = Vec::new();
         for (index, name) in names.iter().enumerate() {
             match Method::from_str(name) {
+                Ok(Method::TRACE | Method::CONNECT) => {
+                    self.check.mistake(format!("{at}.methods[{index}]"), "is never passed on", None);
+                }
                 Ok(method) => methods.push(method),
                 Err(_) => self.check.mistake(format!("{at}.methods[{index}]"), "is not an HTTP method", None),
             }

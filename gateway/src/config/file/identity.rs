@@ -14,11 +14,13 @@ pub struct Tokens {
     pub revocations: usize,
     /// Proofs (DPoP) remembered at once; each counts once while it could come again.
     pub proofs: usize,
+    /// Of them, those of one subject. Absent: a thirty-second of `proofs`.
+    pub proofs_per_subject: Option<usize>,
 }
 
 impl Default for Tokens {
     fn default() -> Self {
-        Self { revocations_file: None, revocations: 10_000, proofs: 262_144 }
+        Self { revocations_file: None, revocations: 10_000, proofs: 262_144, proofs_per_subject: None }
     }
 }
 

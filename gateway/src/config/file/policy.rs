@@ -70,6 +70,16 @@ pub struct Plugin {
     /// Legal areas that it may ask models in, beside what the route allows. Empty: where the route's requests may go;
     /// on a route without inferences, where this node stands.
     pub jurisdictions: Vec<String>,
+    /// File that its records are written to; beside this file unless it is absolute. Grant `journal`.
+    pub journal: Option<PathBuf>,
+    /// Bytes of that file, after which a new one is begun.
+    pub journal_bytes: Option<u64>,
+    /// Full files that are kept beside it.
+    pub journal_files: Option<usize>,
+    /// Time after which what was written is on disk.
+    pub journal_sync_ms: Option<u64>,
+    /// Bytes of records that may wait to be written; a longer one never has room.
+    pub journal_queue_bytes: Option<usize>,
     /// Its own configuration, handed to `configure` as JSON.
     pub config: Option<toml::Table>,
     /// Computing time of one hook.
@@ -102,6 +112,8 @@ pub struct Shadow {
     pub config: Option<toml::Table>,
     /// How many of a hundred calls are compared.
     pub percent: Option<u8>,
+    /// Whether it has the plugin's keys and its way out (grants `keys`, `outbound`) before it is promoted.
+    pub effects: bool,
 }
 
 /// `[[functions]]`
@@ -112,10 +124,20 @@ pub struct Function {
     pub name: String,
     /// The component, for `wasi:http` 0.2 or 0.3.
     pub component: PathBuf,
+    /// As a plugin's.
+    pub sha256: Option<String>,
+    /// As a plugin's.
+    pub version: Option<String>,
+    /// As a plugin's.
+    pub signed_name: Option<String>,
+    /// As a plugin's.
+    pub allow_downgrade: bool,
     /// What of the world it may import functions of: wasi-http, clocks, random, stdio.
     pub grants: Vec<String>,
     /// Origins that it may send requests to: `https://host:port`, or `http://` on loopback. Grant `wasi-http`.
     pub origins: Vec<String>,
+    /// PEM roots for its `origins`. Absent: the public web's.
+    pub outbound_ca: Option<PathBuf>,
     /// Its environment variables.
     pub env: BTreeMap<String, String>,
     /// Computing time for one request, its streams included.
@@ -128,4 +150,6 @@ pub struct Function {
     pub instances: Option<u32>,
     /// Bytes of each body that enters or leaves it.
     pub body_bytes: Option<usize>,
+    /// Failures in a row after which it is not asked for a while; 0: never.
+    pub quarantine_after: Option<u32>,
 }

@@ -114,13 +114,9 @@ impl<'a> Proof<'a> {
         Ok(())
     }
 
-    fn issued_s(&self) -> Option<u64> {
+    /// When it was made, by its own clock; None where it does not say.
+    pub(in crate::identity) fn issued_s(&self) -> Option<u64> {
         seconds(self.payload.iat)
-    }
-
-    /// The first second at which it is too old, by its own clock.
-    pub(in crate::identity) fn too_old_s(&self, window_s: u64) -> u64 {
-        self.issued_s().unwrap_or(u64::MAX).saturating_add(window_s).saturating_add(1)
     }
 
     /// Its own name.

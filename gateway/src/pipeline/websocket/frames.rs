@@ -3,6 +3,7 @@
 use std::io::Cursor;
 
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, OpCode};
 
 /// A place in a stream of frames.
 #[derive(Debug, Default)]
@@ -11,6 +12,8 @@ pub(super) struct Frames {
     header: Vec<u8>,
     /// Of the present frame.
     payload_left: u64,
+    /// There was a close frame.
+    closed: bool,
     /// These are no frames.
     lost: bool,
 }
@@ -27,7 +30,8 @@ impl Frames {
             bytes = rest;
             self.header.push(*next);
             match FrameHeader::parse(&mut Cursor::new(&self.header)) {
-                Ok(Some((_, payload))) => {
+                Ok(Some((header, payload))) => {
+                    self.closed |= header.opcode == OpCode::Control(Control::Close);
                     self.payload_left = payload;
                     self.header.clear();
                 }
@@ -35,6 +39,11 @@ impl Frames {
                 Err(_) => self.lost = true,
             }
         }
+    }
+
+    /// Whether a close frame was among them.
+    pub(super) fn has_closed(&self) -> bool {
+        self.closed
     }
 
     /// Whether the bytes so far are whole frames.
@@ -78,7 +87,9 @@ mod tests {
             frames.pass(bytes.get(..cut).unwrap());
             prop_assert_eq!(frames.is_between(), ends.contains(&cut));
             frames.pass(bytes.get(cut..).unwrap());
-            prop_assert!(frames.is_between());
+            prop_assert!(frames.is_between() && !frames.has_closed());
+            frames.pass(&[0x88, 0]);
+            prop_assert!(frames.is_between() && frames.has_closed());
         }
 
         #[test]

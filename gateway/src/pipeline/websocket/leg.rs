@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use forebay_http::Upgraded;
+use forebay_policy::Side;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::Frames;
@@ -17,8 +18,8 @@ use super::{Bounds, Ended, GOODBYE};
 const NEVER: u64 = u64::MAX;
 
 /// A connection that is watched.
-pub(super) struct Leg {
-    io: Upgraded,
+pub(super) struct Leg<S = Upgraded> {
+    io: S,
     meter: Arc<Meter>,
     frames: Frames,
 }
@@ -39,13 +40,13 @@ struct Reading {
     heard_ms: u64,
     /// Since when it takes no bytes that are there for it.
     stuck_since_ms: u64,
-    /// When it said that no more bytes come.
+    /// When it was clear that no more bytes come.
     ended_ms: u64,
 }
 
-impl Leg {
+impl<S> Leg<S> {
     /// `sent` counts the bytes that the peer was sent.
-    pub(super) fn new(io: Upgraded, began: Instant, sent: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(io: S, began: Instant, sent: Arc<AtomicU64>) -> Self {
         let (heard_ms, stuck_since_ms, ended_ms) = (AtomicU64::new(0), AtomicU64::new(NEVER), AtomicU64::new(NEVER));
         let meter = Meter { began, heard_ms, stuck_since_ms, ended_ms, sent };
         Self { io, meter: Arc::new(meter), frames: Frames::default() }
@@ -53,6 +54,11 @@ impl Leg {
 
     pub(super) fn meter(&self) -> Arc<Meter> {
         Arc::clone(&self.meter)
+    }
+
+    /// Whether the peer was sent a close frame.
+    pub(super) fn has_closed(&self) -> bool {
+        self.frames.has_closed()
     }
 
     /// Whether the peer has whole frames alone, so that another one may follow.
@@ -91,22 +97,23 @@ impl Meter {
     }
 }
 
-impl AsyncRead for Leg {
+impl<S: AsyncRead + Unpin> AsyncRead for Leg<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let asked = buffer.remaining() > 0;
         let read = Pin::new(&mut self.io).poll_read(cx, buffer);
-        if let Poll::Ready(Ok(())) = &read {
-            let moment = if buffer.filled().len() > before { &self.meter.heard_ms } else { &self.meter.ended_ms };
-            if asked {
-                moment.store(self.meter.now_ms(), Ordering::Relaxed);
-            }
-        }
+        let ended = match &read {
+            Poll::Pending => return read,
+            Poll::Ready(Ok(())) => asked && buffer.filled().len() == before,
+            Poll::Ready(Err(_)) => true,
+        };
+        let moment = if ended { &self.meter.ended_ms } else { &self.meter.heard_ms };
+        moment.store(self.meter.now_ms(), Ordering::Relaxed);
         read
     }
 }
 
-impl AsyncWrite for Leg {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Leg<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
         self.written(bytes, written)
@@ -145,16 +152,31 @@ fn next(legs: [Reading; 2], bounds: &Bounds) -> (u64, Ended) {
         |since_ms: u64, wait: Duration| since_ms.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(NEVER));
     let last_heard_ms = legs.iter().map(|leg| leg.heard_ms).max().unwrap_or_default();
     let stuck_since_ms = legs.iter().map(|leg| leg.stuck_since_ms).min().unwrap_or(NEVER);
-    let ended_ms = legs.iter().map(|leg| leg.ended_ms).min().unwrap_or(NEVER);
+    // One end is closed already: what the other one still has to say is not waited for at length.
+    let (ended_ms, lost) = first_ended(legs);
     let idle = (after(last_heard_ms, bounds.idle), Ended::Idle);
     let stalled = (after(stuck_since_ms, bounds.stall), Ended::Stalled);
-    // One end is closed already: what the other one still has to say is not waited for at length.
-    let over = (after(ended_ms, GOODBYE), Ended::Over);
-    [idle, stalled, over].into_iter().min_by_key(|(due_ms, _)| *due_ms).unwrap_or((NEVER, Ended::Idle))
+    let half_open = (after(ended_ms, GOODBYE), Ended::Lost(lost));
+    [idle, stalled, half_open].into_iter().min_by_key(|(due_ms, _)| *due_ms).unwrap_or((NEVER, Ended::Idle))
+}
+
+/// Which side ended first, and when. Where neither did, nobody asks which.
+fn first_ended([client, origin]: [Reading; 2]) -> (u64, Side) {
+    match client.ended_ms <= origin.ended_ms {
+        true => (client.ended_ms, Side::Request),
+        false => (origin.ended_ms, Side::Response),
+    }
+}
+
+/// The side that is gone.
+pub(super) fn lost(client: &Meter, origin: &Meter) -> Ended {
+    Ended::Lost(first_ended([client.read(), origin.read()]).1)
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     const QUIET: Reading = Reading { heard_ms: 0, stuck_since_ms: NEVER, ended_ms: NEVER };
@@ -177,10 +199,36 @@ mod tests {
         assert!(matches!(next([QUIET, stuck], &bounds()), (32_000, Ended::Stalled)));
     }
 
+    #[tokio::test]
+    async fn a_peer_that_takes_nothing_is_noticed_and_one_that_takes_some_is_not() {
+        let began = Instant::now();
+        let (ours, mut theirs) = tokio::io::duplex(4);
+        let mut leg = Leg::new(ours, began, Arc::default());
+        let other = Leg::new(tokio::io::empty(), began, Arc::default()).meter();
+        let meter = leg.meter();
+        let stall = Duration::from_millis(50);
+        let bounds = Bounds { stall, ..bounds() };
+        let mut some = [0; 1];
+        // Each byte taken is progress: twice the time passes without an end.
+        let slowly = async {
+            while began.elapsed() < stall * 3 {
+                assert!(theirs.read(&mut some).await.is_ok());
+                tokio::time::sleep(stall / 10).await;
+            }
+        };
+        let flood = async { while leg.write_all(b"more").await.is_ok() {} };
+        let ended = async { tokio::join!(slowly, watch(&meter, &other, &bounds)).1 };
+        tokio::select! {
+            () = flood => unreachable!("it never ends"),
+            ended = ended => assert!(matches!(ended, Ended::Stalled)),
+        }
+        assert!(began.elapsed() >= stall * 4 && meter.sent.load(Ordering::Relaxed) > 4);
+    }
+
     #[test]
     fn an_end_is_not_left_half_open() {
         let ended = Reading { ended_ms: 1_000, ..QUIET };
         let chatting = Reading { heard_ms: 50_000, ..QUIET };
-        assert!(matches!(next([ended, chatting], &bounds()), (6_000, Ended::Over)));
+        assert!(matches!(next([ended, chatting], &bounds()), (6_000, Ended::Lost(Side::Request))));
     }
 }

@@ -12,14 +12,14 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes, error::ProtocolError};
-use tokio_util::sync::CancellationToken;
 
 use super::leg::{Leg, watch};
-use super::{Bounds, Ended, GOODBYE, Policies};
+use super::{Bounds, Ended, GOODBYE, Policies, Until};
+use crate::identity::Over;
 use crate::policy::body::{Messages, Stopped};
 
 /// The node leaves, or nobody needs it any more.
-pub(super) const GOING_AWAY: CloseCode = CloseCode::Away;
+const GOING_AWAY: CloseCode = CloseCode::Away;
 /// Bytes read and written at once.
 const BUFFER_BYTES: usize = 16 * 1024;
 /// Bytes of control frames that may wait for a peer beside a message.
@@ -35,7 +35,7 @@ pub(super) async fn run(
     origin: Leg,
     policies: Policies,
     bounds: &Bounds,
-    shutdown: &CancellationToken,
+    until: &Until,
 ) -> Ended {
     let (at_client, at_origin) = (client.meter(), origin.meter());
     let client = WebSocketStream::from_raw_socket(client, Role::Server, Some(config(bounds))).await;
@@ -46,7 +46,12 @@ pub(super) async fn run(
         ended = direction(Side::Request, &mut from_client, &mut to_origin, &mut request) => ended,
         ended = direction(Side::Response, &mut from_origin, &mut to_client, &mut response) => ended,
         ended = watch(&at_client, &at_origin, bounds) => ended,
-        () = shutdown.cancelled() => Ended::Draining,
+        ended = until.reached() => ended,
+    };
+    let ended = match ended {
+        Ended::Lost(Side::Request) => last_word(Side::Request, &mut from_client).await,
+        Ended::Lost(Side::Response) => last_word(Side::Response, &mut from_origin).await,
+        ended => ended,
     };
     // What plugins hold is given back before the peers take their time to leave.
     drop((request, response));
@@ -114,6 +119,21 @@ async fn closed(
     Ended::Closed(frame)
 }
 
+/// A side that takes nothing any more may have closed properly, and that may be all that it still has to say.
+async fn last_word(side: Side, from: &mut SplitStream<Socket>) -> Ended {
+    let word = async {
+        loop {
+            match from.next().await {
+                Some(Ok(Message::Close(frame))) => return Ended::Closed(frame),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                // A message that nobody got: what follows it cannot make it complete.
+                _ => return Ended::Lost(side),
+            }
+        }
+    };
+    timeout(GOODBYE, word).await.unwrap_or(Ended::Lost(side))
+}
+
 async fn send(to: &mut SplitSink<Socket, Message>, kind: PartKind, bytes: Bytes) -> Result<(), Error> {
     let message = match kind {
         PartKind::Text => Message::Text(Utf8Bytes::try_from(bytes)?),
@@ -140,8 +160,7 @@ async fn leave(ended: &Ended, client: Socket, origin: Socket) {
     let both = match ended {
         Ended::Closed(frame) => frame.clone(),
         Ended::Stopped(stopped) => Some(verdict(stopped)),
-        Ended::Idle => Some(close(GOING_AWAY, "nobody said anything for too long")),
-        Ended::Draining => Some(close(GOING_AWAY, "this node is leaving")),
+        Ended::Idle | Ended::Draining | Ended::Withdrawn(_) => parting(ended),
         Ended::Faulty(side, frame) => {
             let (told, cut) = if *side == Side::Request { (client, origin) } else { (origin, client) };
             drop(cut);
@@ -174,6 +193,18 @@ fn verdict(stopped: &Stopped) -> CloseFrame {
         false => (CloseCode::Error, "could not decide about a message"),
     };
     close(code, &format!("policy `{}` {did}", stopped.plugin))
+}
+
+/// What both sides are told where it is this node that goes away.
+pub(super) fn parting(ended: &Ended) -> Option<CloseFrame> {
+    let (code, why) = match ended {
+        Ended::Idle => (GOING_AWAY, "nobody said anything for too long"),
+        Ended::Draining => (GOING_AWAY, "this node is leaving"),
+        Ended::Withdrawn(Over::TooLong) => (GOING_AWAY, "it has been open for as long as it may"),
+        Ended::Withdrawn(_) => (CloseCode::Policy, "the access token is not valid any more"),
+        _ => return None,
+    };
+    Some(close(code, why))
 }
 
 pub(super) fn close(code: CloseCode, reason: &str) -> CloseFrame {

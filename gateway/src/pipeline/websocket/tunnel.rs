@@ -1,36 +1,32 @@
 //! A WebSocket that nobody looks at: its bytes go through as they are, with whatever extensions its two ends agreed on.
 
-use forebay_policy::Side;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::Role;
-use tokio_util::sync::CancellationToken;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
-use super::leg::{Leg, watch};
-use super::relay::{GOING_AWAY, close, farewell};
-use super::{Bounds, Ended};
+use super::leg::{Leg, lost, watch};
+use super::relay::{farewell, parting};
+use super::{Bounds, Ended, Until};
 
 /// Tunnels to the end.
-pub(super) async fn run(mut client: Leg, mut origin: Leg, bounds: &Bounds, shutdown: &CancellationToken) -> Ended {
+pub(super) async fn run(mut client: Leg, mut origin: Leg, bounds: &Bounds, until: &Until) -> Ended {
     let (at_client, at_origin) = (client.meter(), origin.meter());
     let ended = tokio::select! {
-        copied = tokio::io::copy_bidirectional(&mut client, &mut origin) => match copied {
-            Ok(_) => Ended::Over,
-            // Nobody knows which: the client mostly.
-            Err(_) => Ended::Lost(Side::Request),
-        },
+        _ = tokio::io::copy_bidirectional(&mut client, &mut origin) => lost(&at_client, &at_origin),
         ended = watch(&at_client, &at_origin, bounds) => ended,
-        () = shutdown.cancelled() => Ended::Draining,
+        ended = until.reached() => ended,
     };
-    if matches!(ended, Ended::Draining) {
-        tokio::join!(leave(client, Role::Server), leave(origin, Role::Client));
+    if let Some(frame) = parting(&ended) {
+        tokio::join!(leave(client, Role::Server, frame.clone()), leave(origin, Role::Client, frame));
+        return ended;
     }
-    ended
+    // However the connections ended after the closing handshake.
+    if client.has_closed() && origin.has_closed() { Ended::Over } else { ended }
 }
 
-/// Says that this node leaves, where the peer can read it: in the middle of a frame it cannot.
-async fn leave(leg: Leg, role: Role) {
+/// Says that this node goes away, where the peer can read it: in the middle of a frame it cannot.
+async fn leave(leg: Leg, role: Role, frame: CloseFrame) {
     if leg.is_between_frames() {
         let socket = WebSocketStream::from_raw_socket(leg, role, None).await;
-        farewell(socket, Some(close(GOING_AWAY, "this node is leaving"))).await;
+        farewell(socket, Some(frame)).await;
     }
 }

@@ -84,7 +84,7 @@ impl Events {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use proptest::prelude::{Strategy as _, prop_assert_eq, proptest};
+    use proptest::prelude::{prop_assert_eq, proptest};
 
     fn all(stream: &[u8], cuts: &[usize]) -> (Vec<Vec<u8>>, Vec<u8>) {
         let (mut events, mut out, mut from) = (Events::default(), Vec::new(), 0);

@@ -77,7 +77,8 @@ impl Streaming {
             context,
             instances,
             events,
-            waiting: VecDeque::new(), ready,
+            waiting: VecDeque::new(),
+            ready,
             ended: false,
             broken: None,
             fault,
@@ -186,6 +187,11 @@ impl Streaming {
         self.ended = true;
         self.waiting.clear();
         self.instances.clear();
+        if self.side == Side::Response {
+            // A request's refusal is answered, and so in the access log.
+            let trace = self.context.request.trace_id();
+            tracing::warn!(trace, reason = refusal.reason(), "a policy cut this response");
+        }
         self.broken = Some(BodyError::Broken(format!("stopped by policy: {}", refusal.reason())));
         if self.side == Side::Response && self.events.is_some() {
             self.ready.push_back(Frame::data(error_event(&refusal)));

@@ -5,12 +5,15 @@
 //! and all further ones are counted together.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use forebay_policy::Phase;
 use forebay_policy::services::{Cost, Meter};
 use parking_lot::Mutex;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
 use crate::telemetry::metrics::{Metrics, Spent};
@@ -60,6 +63,7 @@ pub(super) struct PluginMeter {
     metrics: Arc<Metrics>,
     tenants: Arc<Tenants>,
     memory: Gauge,
+    prepared: Counter<f64, AtomicU64>,
     none: Account,
     other: Account,
     accounts: ArcSwap<HashMap<Box<str>, Arc<Account>>>,
@@ -77,6 +81,7 @@ impl PluginMeter {
             metrics: Arc::clone(metrics),
             tenants: Arc::clone(tenants),
             memory: metrics.plugins.memory(plugin),
+            prepared: metrics.plugins.prepared(plugin),
             none: Account::default(),
             other: Account::default(),
             accounts: ArcSwap::default(),
@@ -93,7 +98,7 @@ impl PluginMeter {
                 self.metrics.plugins.forget_spent(&self.plugin, phase.hook(), tenant);
             }
         }
-        self.metrics.plugins.forget_memory(&self.plugin);
+        self.metrics.plugins.forget_plugin(&self.plugin);
     }
 
     fn charge(&self, account: &Account, tenant: &str, phase: Phase, cost: &Cost) {
@@ -132,12 +137,14 @@ impl Meter for PluginMeter {
             None => self.charge(&self.other, OTHER, phase, &cost),
         }
     }
+
+    fn prepared(&self, busy: Duration) {
+        self.prepared.inc_by(busy.as_secs_f64());
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const COST: Cost = Cost { busy: Duration::from_millis(250), memory_bytes: 65_536 };
@@ -169,8 +176,11 @@ mod tests {
             ["a", "b", "c", "other", ""].map(|tenant| calls(&text, tenant)),
             [Some(2), Some(1), None, Some(2), Some(1)]
         );
+        meter.prepared(Duration::from_millis(250));
+        let text = self::text(&metrics);
+        let prepared = "forebay_policy_prepared_seconds_total{plugin=\"p\"} 0.25";
         let busy = "forebay_policy_busy_seconds_total{plugin=\"p\",phase=\"on-request\",tenant=\"a\"} 0.5";
-        for line in [busy, "forebay_policy_memory_bytes{plugin=\"p\"} 65536"] {
+        for line in [prepared, busy, "forebay_policy_memory_bytes{plugin=\"p\"} 65536"] {
             assert!(text.contains(line), "{line} not in:\n{text}");
         }
     }

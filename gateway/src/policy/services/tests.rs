@@ -1,9 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use forebay_policy::Phase;
-use forebay_policy::services::Cost;
+use forebay_policy::services::{Cost, KeyFailure, OutboundFailure, Outgoing};
 
 use super::*;
 use crate::upstream::budget::RetryBudget;
@@ -23,6 +23,8 @@ fn serve(supplies: &Supplies, config: &Config) {
     let regions = Regions::new(Vec::new(), budget, config.balance.clone(), Arc::clone(&supplies.metrics), 1_000);
     supplies.publish(config, &Arc::new(regions), &Arc::default());
 }
+
+const SHADOW: Standing = Standing::Shadow { effects: false };
 
 fn supplies() -> Supplies {
     Supplies::new(&Arc::new(Metrics::default()), 10)
@@ -50,12 +52,12 @@ async fn a_shadow_gathers_apart() {
     let (supplies, config) = (supplies(), config(&["a"]));
     let plugin = config.plugins.first().unwrap();
     let active = supplies.services(plugin, Standing::Active).unwrap();
-    let shadow = supplies.services(plugin, Standing::Shadow).unwrap();
+    let shadow = supplies.services(plugin, SHADOW).unwrap();
     assert_eq!((add(&active).await, add(&shadow).await, add(&shadow).await), (1, 1, 2));
     serve(&supplies, &config);
-    assert_eq!(add(&supplies.services(plugin, Standing::Shadow).unwrap()).await, 3);
+    assert_eq!(add(&supplies.services(plugin, SHADOW).unwrap()).await, 3);
     supplies.drop_shadow("a");
-    assert_eq!(add(&supplies.services(plugin, Standing::Shadow).unwrap()).await, 1);
+    assert_eq!(add(&supplies.services(plugin, SHADOW).unwrap()).await, 1);
     assert_eq!(add(&supplies.services(plugin, Standing::Active).unwrap()).await, 2);
 }
 
@@ -76,6 +78,63 @@ fn only_what_was_granted_is_there_and_every_call_is_metered() {
     ] {
         assert!(text().contains(series), "{series} not in:\n{}", text());
     }
+    supplies.keep_only(&BTreeSet::new());
+    assert!(!text().contains("plugin=\"a\""));
+}
+
+/// A plugin with a key, an origin and models.
+fn acting() -> config::Plugin {
+    let text = "listen = { address = \"127.0.0.1:0\", development_ca = \".\" }\n[[keys]]\nname = \"k\"\nfile = \"k\"\n\
+                [[plugins]]\nname = \"a\"\ncomponent = \"p.wasm\"\ngrants = [\"keys\", \"outbound\", \"inference\"]\n\
+                keys = [\"k\"]\norigins = [\"http://127.0.0.1:1\"]\nmodels = [\"m\"]\n\
+                [[regions]]\nname = \"r\"\nurl = \"https://r.example.com\"\njurisdiction = \"eu\"\n";
+    let config = Config::parse("test.toml", text, Path::new("/tmp")).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    config.plugins.into_iter().next().unwrap()
+}
+
+#[tokio::test]
+async fn a_candidate_has_no_keys_and_no_way_out_unless_it_may_act() {
+    let (supplies, plugin) = (supplies(), acting());
+    let mut keyring = Keyring::new();
+    keyring.insert("k", [1; 32]);
+    supplies.keyring.store(Arc::new(keyring));
+    let act = async |standing| {
+        let services = supplies.services(&plugin, standing).unwrap();
+        let request = Outgoing {
+            method: "GET".into(),
+            url: "http://127.0.0.1:1/".into(),
+            headers: Vec::new(),
+            body: bytes::Bytes::new(),
+            timeout: Duration::from_secs(1),
+        };
+        let until = Instant::now() + Duration::from_secs(1);
+        let sent = services.outbound.unwrap().send(request, until).await.unwrap_err();
+        let signed = services.keys.unwrap().sign("k", "p", b"x").map(|_| ());
+        (sent, signed, services.inference.is_some())
+    };
+    // Nobody listens at that port: whoever may ask learns it.
+    let acted = (OutboundFailure::Unreachable, Ok(()), true);
+    assert_eq!(act(Standing::Active).await, acted);
+    assert_eq!(act(Standing::Shadow { effects: true }).await, acted);
+    assert_eq!(act(SHADOW).await, (OutboundFailure::NotAllowed, Err(KeyFailure::NoKey), true));
+}
+
+#[test]
+fn a_candidate_records_nothing_and_a_plugin_that_is_gone_leaves_no_series() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "listen = { address = \"127.0.0.1:0\", development_ca = \".\" }\n[[plugins]]\nname = \"a\"\n\
+                component = \"p.wasm\"\ngrants = [\"journal\"]\njournal = \"a.jsonl\"\n";
+    let config = Config::parse("test.toml", text, folder.path()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let supplies = supplies();
+    let journal = |standing| {
+        supplies.services(config.plugins.first().unwrap(), standing).unwrap().journal.unwrap()
+    };
+    let (active, shadow) = (journal(Standing::Active), journal(SHADOW));
+    assert_eq!((active.append("active"), shadow.append("shadow")), (Ok(()), Ok(())));
+    supplies.close(Duration::from_secs(10));
+    assert_eq!(std::fs::read_to_string(folder.path().join("a.jsonl")).unwrap(), "active\n");
+    let text = || supplies.metrics.text(&forebay_http::ListenerCounts::default());
+    assert!(text().contains("forebay_plugin_journal_total{plugin=\"a\",result=\"taken\"} 1"), "{}", text());
     supplies.keep_only(&BTreeSet::new());
     assert!(!text().contains("plugin=\"a\""));
 }

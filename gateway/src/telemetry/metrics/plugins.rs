@@ -18,6 +18,9 @@ const VALUES: [f64; 23] = [
     1e6, 3e6, 3e7,
 ];
 
+/// What becomes of a record: it was taken to be written; there was no room, or no file; it was taken and lost all the same.
+pub(crate) const RECORDS: [&str; 4] = ["taken", "full", "unavailable", "lost"];
+
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct NumberLabels {
     plugin: String,
@@ -32,6 +35,12 @@ struct SpentLabels {
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct JournalLabels {
+    plugin: String,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct PluginLabel {
     plugin: String,
 }
@@ -43,6 +52,8 @@ pub(crate) struct PluginMetrics {
     busy: Family<SpentLabels, Counter<f64, AtomicU64>>,
     calls: Family<SpentLabels, Counter>,
     memory: Family<PluginLabel, Gauge>,
+    prepared: Family<PluginLabel, Counter<f64, AtomicU64>>,
+    records: Family<JournalLabels, Counter>,
 }
 
 /// The counters of one plugin, phase and tenant.
@@ -67,6 +78,8 @@ impl Default for PluginMetrics {
             busy: Family::default(),
             calls: Family::default(),
             memory: Family::default(),
+            prepared: Family::default(),
+            records: Family::default(),
         }
     }
 }
@@ -82,13 +95,25 @@ impl PluginMetrics {
             Unit::Seconds,
             self.busy.clone(),
         );
+        r.register("plugin_journal", "Records of plugins, by what became of them", self.records.clone());
         r.register("policy_calls", "Calls of a plugin, by phase and tenant", self.calls.clone());
+        r.register_with_unit(
+            "policy_prepared",
+            "Time for which a thread was held to make instances of a plugin ahead of calls and to drop them after",
+            Unit::Seconds,
+            self.prepared.clone(),
+        );
         r.register_with_unit(
             "policy_memory",
             "The most linear memory that an instance of a plugin had",
             Unit::Bytes,
             self.memory.clone(),
         );
+    }
+
+    /// Time for which instances of a plugin were made ahead of calls.
+    pub(crate) fn prepared(&self, plugin: &str) -> Counter<f64, AtomicU64> {
+        self.prepared.get_or_create_owned(&PluginLabel { plugin: plugin.to_owned() })
     }
 
     /// A plugin's own count.
@@ -112,6 +137,18 @@ impl PluginMetrics {
         self.memory.get_or_create_owned(&PluginLabel { plugin: plugin.to_owned() })
     }
 
+    /// Records of a plugin with this result, one of `RECORDS`.
+    pub(crate) fn records(&self, plugin: &str, result: &'static str) -> Counter {
+        self.records.get_or_create_owned(&JournalLabels { plugin: plugin.to_owned(), result })
+    }
+
+    /// Ends what `records` gave.
+    pub(crate) fn forget_records(&self, plugin: &str) {
+        for result in RECORDS {
+            self.records.remove(&JournalLabels { plugin: plugin.to_owned(), result });
+        }
+    }
+
     /// Ends what `count` and `values` gave.
     pub(crate) fn forget_number(&self, plugin: &str, name: &str) {
         let labels = number(plugin, name);
@@ -126,9 +163,11 @@ impl PluginMetrics {
         self.calls.remove(&labels);
     }
 
-    /// Ends what `memory` gave.
-    pub(crate) fn forget_memory(&self, plugin: &str) {
-        self.memory.remove(&PluginLabel { plugin: plugin.to_owned() });
+    /// Ends what `memory` and `prepared` gave.
+    pub(crate) fn forget_plugin(&self, plugin: &str) {
+        let label = PluginLabel { plugin: plugin.to_owned() };
+        self.memory.remove(&label);
+        self.prepared.remove(&label);
     }
 }
 

@@ -7,6 +7,7 @@
 
 use forebay_plugin_sdk::key_value;
 
+use super::Broken;
 use super::record::{Content, Place, Record};
 
 /// How many places are tried before the request is one that cannot be recorded.
@@ -16,10 +17,6 @@ const KEPT: u64 = 512;
 /// A node that records nothing for so long begins a new chain.
 const TTL_S: u32 = 86_400;
 const HEAD: &str = "head";
-
-/// The record has no place: the store cannot be used, or too many write at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Broken;
 
 /// Gives the record its place.
 pub(super) fn append(content: &Content) -> Result<Record, Broken> {
@@ -37,23 +34,23 @@ pub(super) fn append(content: &Content) -> Result<Record, Broken> {
         }
         head.1 += 1;
     }
-    Err(Broken)
+    Err(Broken::NotNow)
 }
 
 /// Takes a place, and moves the end behind it.
 fn take((chain, n): &(String, u64), record: &Record) -> Result<bool, Broken> {
     let key = key(chain, *n);
-    if !key_value::set_if_absent(&key, record.hash.as_bytes(), TTL_S).map_err(|_| Broken)? {
+    if !key_value::set_if_absent(&key, record.hash.as_bytes(), TTL_S).map_err(|_| Broken::NotNow)? {
         return Ok(false);
     }
     // A place so old that it was taken and forgotten has no predecessor either.
     if *n > 0 && get(&self::key(chain, n - 1))?.is_none() {
-        key_value::delete(&key).map_err(|_| Broken)?;
-        return Err(Broken);
+        key_value::delete(&key).map_err(|_| Broken::NotNow)?;
+        return Err(Broken::NotNow);
     }
-    key_value::set(HEAD, format!("{chain}:{}", n + 1).as_bytes(), TTL_S).map_err(|_| Broken)?;
+    key_value::set(HEAD, format!("{chain}:{}", n + 1).as_bytes(), TTL_S).map_err(|_| Broken::NotNow)?;
     if let Some(old) = n.checked_sub(KEPT) {
-        key_value::delete(&self::key(chain, old)).map_err(|_| Broken)?;
+        key_value::delete(&self::key(chain, old)).map_err(|_| Broken::NotNow)?;
     }
     Ok(true)
 }
@@ -72,8 +69,8 @@ fn head(content: &Content) -> Result<(String, u64), Broken> {
         return Ok(head);
     }
     let chain = new_chain(content);
-    key_value::set_if_absent(HEAD, format!("{chain}:0").as_bytes(), TTL_S).map_err(|_| Broken)?;
-    known_head()?.ok_or(Broken)
+    key_value::set_if_absent(HEAD, format!("{chain}:0").as_bytes(), TTL_S).map_err(|_| Broken::NotNow)?;
+    known_head()?.ok_or(Broken::NotNow)
 }
 
 /// Where the end is now, when it is not where it was; a new chain, when it is.
@@ -82,16 +79,16 @@ fn next_head(old: &(String, u64), content: &Content) -> Result<(String, u64), Br
         Some(head) if head != *old => Ok(head),
         _ => {
             let chain = new_chain(content);
-            key_value::set(HEAD, format!("{chain}:0").as_bytes(), TTL_S).map_err(|_| Broken)?;
-            known_head()?.ok_or(Broken)
+            key_value::set(HEAD, format!("{chain}:0").as_bytes(), TTL_S).map_err(|_| Broken::NotNow)?;
+            known_head()?.ok_or(Broken::NotNow)
         }
     }
 }
 
 fn known_head() -> Result<Option<(String, u64)>, Broken> {
     let Some(head) = get(HEAD)? else { return Ok(None) };
-    let (chain, n) = head.split_once(':').ok_or(Broken)?;
-    Ok(Some((chain.to_owned(), n.parse().map_err(|_| Broken)?)))
+    let (chain, n) = head.split_once(':').ok_or(Broken::NotNow)?;
+    Ok(Some((chain.to_owned(), n.parse().map_err(|_| Broken::NotNow)?)))
 }
 
 /// A name that no other chain has: the time, and the trace of the request that began it.
@@ -105,6 +102,6 @@ fn key(chain: &str, n: u64) -> String {
 }
 
 fn get(key: &str) -> Result<Option<String>, Broken> {
-    let value = key_value::get(key).map_err(|_| Broken)?;
-    value.map(|value| String::from_utf8(value).map_err(|_| Broken)).transpose()
+    let value = key_value::get(key).map_err(|_| Broken::NotNow)?;
+    value.map(|value| String::from_utf8(value).map_err(|_| Broken::NotNow)).transpose()
 }

@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 
 use super::{Event, hex};
 
-/// The most bytes of a name: a line of the log is cut at 512.
-const NAME_BYTES: usize = 32;
+/// The most characters of a name.
+const NAME_CHARS: usize = 128;
 
 /// What a record says, apart from its place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -42,10 +42,10 @@ impl Content {
     }
 }
 
-/// Printable ASCII alone, and not too long: the log escapes everything else.
+/// Printable ASCII alone, and not too long: a record is read by people and by simple tools.
 fn clipped(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_graphic() && !matches!(c, '"' | '\\') { c } else { '?' };
-    name.chars().map(plain).take(NAME_BYTES).collect()
+    name.chars().map(plain).take(NAME_CHARS).collect()
 }
 
 /// A place in a chain: which chain, the how-manieth record, and the hash of the one before it.

@@ -79,7 +79,7 @@ problem_types! {
     BadGateway "bad-gateway" BAD_GATEWAY "Bad gateway"
         "The upstream could not be reached, broke off, or answered with something that is not valid."
     PolicyFailed "policy-failed" SERVICE_UNAVAILABLE "Policy failed"
-        "A policy plugin failed, so the request was refused; the member `plugin` names it."
+        "A policy plugin, a function or middleware failed, so the request was refused; the member `plugin` names it."
     KeysUnavailable "keys-unavailable" SERVICE_UNAVAILABLE "Issuer's keys unavailable"
         "The keys of the token's issuer could not be had, so no token of it can be checked; try again later."
     Overloaded "overloaded" SERVICE_UNAVAILABLE "Overloaded"

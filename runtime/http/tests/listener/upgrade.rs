@@ -72,9 +72,7 @@ async fn only_http_1_1_can_switch() {
         let answer = node.exchange(&header_section(line, "host: localhost\r\nconnection: close\r\n")).await;
         assert!(answer.contains(" 200 OK") && answer.ends_with("cannot switch"), "{answer}");
     }
-    let answer = node.exchange(&header_section(
-        "GET /switch HTTP/1.0",
-        "host: localhost\r\nupgrade: echo\r\nconnection: upgrade\r\n",
-    ));
-    assert!(answer.await.ends_with("cannot switch"));
+    let asks = "host: localhost\r\nupgrade: echo\r\nconnection: upgrade\r\n";
+    let answer = node.exchange(&header_section("GET /switch HTTP/1.0", asks)).await;
+    assert!(answer.ends_with("cannot switch"), "{answer}");
 }

@@ -32,6 +32,8 @@ struct Kept {
     path: PathBuf,
     bytes: u64,
     used: SystemTime,
+    /// Somebody is writing it: it takes room, and is not ours to remove.
+    unfinished: bool,
 }
 
 impl Shelf {
@@ -77,7 +79,8 @@ impl Shelf {
         files::replace(&path, &[contents])
     }
 
-    /// Removes what was not used for longest until `needed` more bytes fit, and what nobody will finish.
+    /// Removes what was not used for longest until `needed` more bytes fit, and what nobody will finish. Another process may
+    /// be at it in the same folder.
     fn make_room(&self, needed: u64, replaced: Option<&Path>) -> Result<()> {
         let _alone = self.tidying.lock();
         let now = SystemTime::now();
@@ -88,12 +91,14 @@ impl Shelf {
         kept.retain(|file| Some(file.path.as_path()) != replaced);
         kept.sort_by_key(|file| file.used);
         let mut bytes: u64 = kept.iter().map(|file| file.bytes).sum();
-        for file in kept {
+        for file in kept.into_iter().filter(|file| !file.unfinished) {
             if bytes.saturating_add(needed) <= self.limit_bytes {
                 break;
             }
-            std::fs::remove_file(&file.path)?;
-            bytes -= file.bytes;
+            match std::fs::remove_file(&file.path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => bytes -= file.bytes,
+            }
         }
         Ok(())
     }
@@ -109,12 +114,13 @@ fn look_at(entry: &DirEntry, now: SystemTime) -> Option<Kept> {
     let name = name.to_str()?;
     let metadata = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
     let used = metadata.modified().ok()?;
-    if name.ends_with(PART) && now.duration_since(used).is_ok_and(|age| age > UNFINISHED) {
+    let unfinished = name.ends_with(PART);
+    if unfinished && now.duration_since(used).is_ok_and(|age| age > UNFINISHED) {
         let _ = std::fs::remove_file(entry.path());
         return None;
     }
-    let counts = name.ends_with(KIND) || name.ends_with(PART);
-    counts.then(|| Kept { path: entry.path(), bytes: metadata.len(), used })
+    let counts = name.ends_with(KIND) || unfinished;
+    counts.then(|| Kept { path: entry.path(), bytes: metadata.len(), used, unfinished })
 }
 
 #[cfg(test)]
@@ -192,5 +198,24 @@ mod tests {
             assert_eq!(shelf.read(key).unwrap(), b"ours");
         }
         assert_eq!(std::fs::read(elsewhere.path()).unwrap(), b"theirs");
+    }
+
+    #[test]
+    fn two_processes_tidy_one_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        // A shelf for each: nothing but the folder is common to them.
+        let shelves: Vec<_> = (0..4).map(|_| Shelf::open(folder.path(), 60).unwrap()).collect();
+        std::thread::scope(|scope| {
+            for (writer, shelf) in shelves.iter().enumerate() {
+                scope.spawn(move || {
+                    for number in 0..50 {
+                        let key = ArtefactKey::for_tests(u8::try_from(writer * 50 + number).unwrap());
+                        shelf.write(&key, &[0; 10]).unwrap();
+                    }
+                });
+            }
+        });
+        drop(Shelf::open(folder.path(), 60).unwrap());
+        assert!(names(folder.path()).len() <= 6);
     }
 }

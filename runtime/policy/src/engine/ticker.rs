@@ -9,11 +9,6 @@ use wasmtime::EngineWeak;
 /// The length of a tick.
 const TICK: Duration = Duration::from_millis(1);
 
-/// How many ticks a guest may run in for `time`. The first tick may come at once, so one more is given.
-pub(crate) fn ticks(time: Duration) -> u64 {
-    u64::try_from(time.as_micros().div_ceil(TICK.as_micros())).unwrap_or(u64::MAX).saturating_add(1)
-}
-
 /// Ticks until dropped.
 pub(super) struct Ticker {
     stop: Option<SyncSender<()>>,
@@ -42,18 +37,5 @@ impl Drop for Ticker {
             // A ticker that panicked has already ended, which is all that is wanted.
             let _ = thread.join();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_started_tick_counts_whole() {
-        assert_eq!(ticks(Duration::ZERO), 1);
-        assert_eq!(ticks(Duration::from_micros(1)), 2);
-        assert_eq!(ticks(Duration::from_millis(5)), 6);
-        assert_eq!(ticks(Duration::MAX), u64::MAX);
     }
 }

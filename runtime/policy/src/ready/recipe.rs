@@ -33,16 +33,17 @@ pub(crate) struct Recipe {
 }
 
 impl Recipe {
-    /// Makes an instance and finds the hook of `phase`.
+    /// Makes an instance and finds the hook of `phase`. A start function has the time of a call.
     ///
     /// # Errors
     /// `PoolExhausted`; whatever a component does wrong that did it well when it was loaded.
     pub(crate) async fn make(&self, phase: Phase) -> Result<Fresh, Failure> {
         let index = self.hooks.get(phase).ok_or_else(|| Failure::Internal("there is no such hook".to_owned()))?;
-        let state = CallState::new(Arc::clone(&self.name), Arc::clone(&self.limits), Arc::clone(&self.services));
+        let (limits, services) = (Arc::clone(&self.limits), Arc::clone(&self.services));
+        let state = CallState::new(Arc::clone(&self.name), limits, services, self.limits.deadline);
         let mut store = call::store(&self.engine, state);
         let instance = call::instance(&mut store, &self.pre).await?;
-        let hook = Hook::find(&mut store, &instance, phase, index).map_err(|error| call::failure(&error))?;
+        let hook = Hook::find(&mut store, &instance, phase, index).map_err(|error| call::in_making(&error))?;
         Ok(Fresh { store, hook })
     }
 

@@ -34,15 +34,32 @@ impl Pending {
         }
         if plugins.is_empty() {
             let Ok(runtime) = Handle::try_current() else { return false };
-            runtime.spawn(fill(Arc::clone(self)));
+            runtime.spawn(fill(Task(Some(Arc::clone(self)))));
         }
         plugins.push(Arc::clone(ready));
         true
     }
 }
 
-async fn fill(pending: Arc<Pending>) {
-    let plugins = std::mem::take(&mut *pending.0.lock());
+/// The task that has to fill the stocks of those that are pending. A runtime that ends may never run it; then they are
+/// forgotten, so that the next one has a task again.
+struct Task(Option<Arc<Pending>>);
+
+impl Task {
+    /// Those that are pending. What is added from here on has a task of its own.
+    fn begin(&mut self) -> Vec<Arc<Ready>> {
+        self.0.take().map(|pending| std::mem::take(&mut *pending.0.lock())).unwrap_or_default()
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        drop(self.begin());
+    }
+}
+
+async fn fill(mut task: Task) {
+    let plugins = task.begin();
     let mut done = 0;
     for ready in plugins {
         while ready.fill_one() {

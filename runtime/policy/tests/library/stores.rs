@@ -1,13 +1,11 @@
 //! Plugins that remember.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::sync::Arc;
 
-use forebay_policy::Capability::{Clock, Counters, Http, Identity, KeyValue, Keys, Log, Notes};
+use forebay_policy::Capability::{Clock, Counters, Http, Identity, Journal, KeyValue, Keys, Notes};
 use forebay_policy::{Capability, Plugin};
 use futures_util::future::join_all;
-use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::support::{Ask, Reply, Shelf, answer, ask, field, goes_on, load, respond};
@@ -29,36 +27,15 @@ async fn rate_limit_refuses_and_tells_what_is_left() {
     goes_on(ask(&plugin, &of("globex")).await);
 }
 
-/// Lines of the log.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-const GRANTS: [Capability; 6] = [Http, Identity, Clock, KeyValue, Keys, Log];
+const GRANTS: [Capability; 6] = [Http, Identity, Clock, KeyValue, Keys, Journal];
 
 fn audit(shelf: &Arc<Shelf>, key: &str) -> Plugin {
     load("audit", &json!({ "key": key }), &GRANTS, shelf.services())
 }
 
-/// The records that are written meanwhile.
-async fn recorded(work: impl Future<Output = ()>) -> Vec<Value> {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
-    let guard = tracing::subscriber::set_default(subscriber);
-    work.await;
-    drop(guard);
-    let text = String::from_utf8(lines.0.lock().clone()).unwrap();
-    text.lines().filter_map(record).collect()
+/// The records that were written.
+fn recorded(shelf: &Shelf) -> Vec<Value> {
+    shelf.records.lock().iter().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 #[tokio::test]
@@ -66,11 +43,9 @@ async fn audit_chains_what_it_writes() {
     let shelf = Arc::new(Shelf::default());
     let plugin = audit(&shelf, "audit");
     let request = Ask::default().claims(json!({"tenant": "acme"})).context();
-    let records = recorded(async {
-        goes_on(ask(&plugin, &request).await);
-        respond(&plugin, Reply(BTreeMap::new()), &request).await;
-    })
-    .await;
+    goes_on(ask(&plugin, &request).await);
+    respond(&plugin, Reply(BTreeMap::new()), &request).await;
+    let records = recorded(&shelf);
     assert_eq!(records.len(), 2, "{records:?}");
     assert_eq!((&records[0]["event"], &records[1]["event"]), (&json!("asked"), &json!("answered")));
     assert_eq!((&records[0]["n"], &records[1]["n"], &records[1]["status"]), (&json!(0), &json!(1), &json!(200)));
@@ -82,29 +57,17 @@ async fn audit_chains_what_it_writes() {
 #[tokio::test]
 async fn audit_never_forks_when_many_write_at_once() {
     const AT_ONCE: usize = 12;
-    let plugin = audit(&Arc::new(Shelf::default()), "audit");
-    let records = recorded(async {
-        let calls = (0..AT_ONCE).map(|_| {
-            let plugin = plugin.clone();
-            async move { goes_on(ask(&plugin, &Ask::default().context()).await) }
-        });
-        join_all(calls).await;
-    })
-    .await;
+    let shelf = Arc::new(Shelf::default());
+    let plugin = audit(&shelf, "audit");
+    let calls = (0..AT_ONCE).map(|_| {
+        let plugin = plugin.clone();
+        async move { goes_on(ask(&plugin, &Ask::default().context()).await) }
+    });
+    join_all(calls).await;
+    let records = recorded(&shelf);
     let mut by_place: Vec<&Value> = records.iter().collect();
     by_place.sort_by_key(|record| record["n"].as_u64());
     assert_eq!(by_place.len(), AT_ONCE);
     assert!(by_place.iter().enumerate().all(|(n, record)| record["n"] == n && record["chain"] == by_place[0]["chain"]));
     assert!(by_place.windows(2).all(|pair| pair[1]["prev"] == pair[0]["hash"]), "{by_place:?}");
-}
-
-/// The record in a line of the log, if there is one: some field or the message has it as text.
-fn record(line: &str) -> Option<Value> {
-    let line: Value = serde_json::from_str(line).ok()?;
-    let fields = line.get("fields")?.as_object()?;
-    fields
-        .values()
-        .filter_map(Value::as_str)
-        .find_map(|text| serde_json::from_str::<Value>(text).ok())
-        .filter(Value::is_object)
 }

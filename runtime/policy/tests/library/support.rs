@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use forebay_policy::services::{
-    CounterFailure, Counters, KeyFailure, KeyValue, Keys, Numbers, StoreFailure, Take, Taken, Wait,
+    CounterFailure, Counters, Journal, JournalFailure, KeyFailure, KeyValue, Keys, Numbers, StoreFailure, Take, Taken,
+    Wait,
 };
 use forebay_policy::{
     Absence, Answer, CallLimits, Capability, Context, Engine, EngineLimits, HeadEdits, IdentityView, Outcome, Plugin,
@@ -183,6 +184,7 @@ pub(crate) struct Shelf {
     buckets: Mutex<BTreeMap<String, u64>>,
     values: Mutex<BTreeMap<String, Bytes>>,
     pub(crate) counts: Mutex<BTreeMap<String, u64>>,
+    pub(crate) records: Mutex<Vec<String>>,
 }
 
 impl Shelf {
@@ -192,6 +194,7 @@ impl Shelf {
             key_value: Some(Arc::<Self>::clone(self)),
             keys: Some(Arc::<Self>::clone(self)),
             numbers: Some(Arc::<Self>::clone(self)),
+            journal: Some(Arc::<Self>::clone(self)),
             ..Services::default()
         }
     }
@@ -263,6 +266,13 @@ impl Keys for Shelf {
     }
     fn open(&self, _: &str, _: &str, _: &str) -> Result<String, KeyFailure> {
         Err(KeyFailure::NoKey)
+    }
+}
+
+impl Journal for Shelf {
+    fn append(&self, record: &str) -> Result<(), JournalFailure> {
+        self.records.lock().push(record.to_owned());
+        Ok(())
     }
 }
 

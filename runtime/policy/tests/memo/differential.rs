@@ -9,7 +9,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, RngCore, SeedableRng};
 use serde_json::json;
 
-use super::support::{Identity, Nothing, Request, Response, context, limits, load};
+use super::support::{ENGINE, Identity, Nothing, Request, Response, context, limits, load, spec};
 
 /// Requests and responses of one comparison.
 const REQUESTS: usize = 80_000;
@@ -39,7 +39,7 @@ impl Dice {
     }
 
     fn request(&mut self) -> Request {
-        let first = self.pick(&["admin", "echo", "deny", "chain", "claims", "bad", "nothing", "other", "v2"]);
+        let first = self.pick(&["admin", "echo", "deny", "chain", "claims", "bad", "nothing", "other", "v2", "areas", "trace"]);
         let mut request = Request::to(&format!("/{first}/{}", self.word()), &[]);
         for name in ["x-a", "x-b", "x-c", "x-next", "accept"] {
             if self.one_in(2) {
@@ -56,6 +56,7 @@ impl Dice {
         request.route = self.pick(&["r", "s"]).to_owned();
         request.model = self.pick(&[None, Some("minilm"), Some("gpt")]).map(str::to_owned);
         request.peer = [10, 0, 0, self.pick(&[1, 2])];
+        request.trace_id = self.pick(&["4bf92f3577b34da6a3ce929d0e0e4736", "00000000000000000000000000000001"]).to_owned();
         request
     }
 
@@ -113,6 +114,7 @@ async fn requests(with: &Plugin, without: &Plugin, dice: &mut Dice, count: usize
         let (one, other) = (with.on_request(&context).await, without.on_request(&context).await);
         assert_eq!(one, other, "request {number}: {request:?}");
         if let (Ok(Outcome::Continue(one)), Ok(Outcome::Continue(other))) = (&one, &other) {
+            assert_eq!(one.jurisdictions(None), other.jurisdictions(None));
             assert_eq!(edited(request.headers.clone(), one), edited(request.headers, other));
         }
         seen.count(&one);
@@ -167,6 +169,27 @@ async fn a_rule_with_many_branches_decides_alike() {
         assert_eq!(memo_bytes == SMALL_MEMO_BYTES, stats.evictions > 100, "{stats:?}");
     }
     assert_eq!(without.memo_stats().hits, 0);
+}
+
+/// A reload that changes nothing keeps what was learnt, and it is still right.
+#[tokio::test]
+async fn a_rule_decides_alike_after_it_was_loaded_again() {
+    let without = load("memo-rule", "word", limits(0));
+    let mut with = load("memo-rule", "word", limits(2 << 20));
+    for seed in [4, 4, 5] {
+        let mut dice = Dice::new(seed);
+        requests(&with, &without, &mut dice, REQUESTS / 20).await;
+        responses(&with, &without, &mut dice, RESPONSES / 20).await;
+        let (hits, stores) = (with.memo_stats().hits, with.memo_stats().stores);
+        let again = ENGINE.load_after(&with, spec("memo-rule", "word", limits(2 << 20))).unwrap();
+        assert_eq!((again.memo_stats().hits, again.memo_stats().stores), (hits, stores));
+        with = again;
+    }
+    // Another configuration has a memo of its own.
+    let other = ENGINE.load_after(&with, spec("memo-rule", "other", limits(2 << 20))).unwrap();
+    assert_eq!(other.memo_stats().stores, 0);
+    let without = load("memo-rule", "other", limits(0));
+    requests(&other, &without, &mut Dice::new(4), REQUESTS / 20).await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use forebay_policy::{Absence, CallLimits, Context, Failure, Outcome, Recall};
+use forebay_policy::{Absence, CallLimits, Context, Failure, Known, Outcome, Recall};
 use serde_json::json;
 
 use super::support::{Identity, Request, Response, context, limits, load};
@@ -16,7 +16,7 @@ async fn the_second_request_that_reads_alike_is_known() {
     let plugin = load("memo-rule", "!", limits(1 << 20));
     let first = plugin.on_request(&acme("/echo", &[("x-a", "1"), ("x-b", "2")])).await.unwrap();
     let again = acme("/echo", &[("x-a", "1"), ("x-b", "2")]);
-    let Recall::Known(Outcome::Continue(Some(edits))) = plugin.recall_request(&*again.request, &*again.identity) else {
+    let Recall::Known(Known::Continue(Some(edits))) = plugin.recall_request(&*again.request, &*again.identity) else {
         panic!("not remembered");
     };
     assert_eq!(Outcome::Continue(edits.as_ref().clone()), first);

@@ -23,16 +23,20 @@ pub(crate) fn limits(memo_bytes: usize) -> CallLimits {
     CallLimits { deadline, instances: Some(64), quarantine_after: 0, memo_bytes, ..CallLimits::default() }
 }
 
-/// A built component, loaded.
-pub(crate) fn load(name: &str, config: &str, limits: CallLimits) -> Plugin {
+/// A built component.
+pub(crate) fn spec(name: &str, config: &str, limits: CallLimits) -> PluginSpec {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/assets/plugins");
     let path = folder.join(format!("{name}.wasm"));
     let wasm =
         std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask assets`", path.display()));
     let grants = BTreeSet::from(Capability::ALL);
     let services = Services::default();
-    let spec = PluginSpec { name: name.to_owned(), wasm, config: config.to_owned(), grants, limits, services };
-    ENGINE.load(spec).unwrap_or_else(|error| panic!("{name}: {error}"))
+    PluginSpec { name: name.to_owned(), wasm, config: config.to_owned(), grants, limits, services }
+}
+
+/// The same, loaded.
+pub(crate) fn load(name: &str, config: &str, limits: CallLimits) -> Plugin {
+    ENGINE.load(spec(name, config, limits)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +49,7 @@ pub(crate) struct Request {
     pub(crate) route: String,
     pub(crate) model: Option<String>,
     pub(crate) peer: [u8; 4],
+    pub(crate) trace_id: String,
 }
 
 impl Request {
@@ -58,6 +63,7 @@ impl Request {
             route: "r".to_owned(),
             model: None,
             peer: [192, 0, 2, 1],
+            trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
         }
     }
 }
@@ -97,7 +103,7 @@ impl RequestView for Request {
         "HTTP/2.0"
     }
     fn trace_id(&self) -> &str {
-        "4bf92f3577b34da6a3ce929d0e0e4736"
+        &self.trace_id
     }
 }
 

@@ -139,8 +139,15 @@ fn cut(text: &str) -> &str {
 }
 
 #[tokio::test]
-async fn every_limit_has_a_guest_that_hits_it_in_every_phase() {
+async fn every_limit_has_a_guest_that_hits_it() {
     let mut suite = Suite::default();
+    told_acts(&mut suite).await;
+    forged_components(&mut suite).await;
+    greed(&mut suite).await;
+    suite.tell();
+}
+
+async fn told_acts(suite: &mut Suite) {
     for (act, expected) in EVERYWHERE {
         let plugin = hostile(&format!("{act}-everywhere"));
         for phase in Phase::ALL {
@@ -167,12 +174,9 @@ async fn every_limit_has_a_guest_that_hits_it_in_every_phase() {
             assert!(parts <= most, "{act} in {phase} went on for {parts} parts");
         }
     }
-    suite.tell();
 }
 
-#[tokio::test]
-async fn components_that_no_compiler_made_end_in_every_phase() {
-    let mut suite = Suite::default();
+async fn forged_components(suite: &mut Suite) {
     for (name, act) in forged::ACTS {
         let expected =
             FORGED.iter().find(|(forged, _)| *forged == name).map_or("bad-verdict", |(_, expected)| expected);
@@ -190,12 +194,9 @@ async fn components_that_no_compiler_made_end_in_every_phase() {
             &format!("{parts} parts"),
         );
     }
-    suite.tell();
 }
 
-#[tokio::test]
-async fn asking_the_host_for_too_much_ends_at_a_limit() {
-    let mut suite = Suite::default();
+async fn greed(suite: &mut Suite) {
     for (act, expected) in GREEDY {
         suite.run(act, &greedy(act).unwrap(), Phase::Request, expected).await;
     }
@@ -217,7 +218,6 @@ async fn asking_the_host_for_too_much_ends_at_a_limit() {
         let after = format!("{:.0} ms with compiling", started.elapsed().as_secs_f64() * 1e3);
         suite.note(act, "configure", expected, &ended, &after);
     }
-    suite.tell();
 }
 
 async fn fails_as(behaviour: &str) -> Failure {

@@ -39,6 +39,14 @@ fn a_plugins_own_words_say_what_is_wrong_with_its_configuration() {
 }
 
 #[test]
+fn those_words_are_cut_and_hold_no_token() {
+    let jwt = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl";
+    let error = ENGINE.load(spec("hostile", &format!("{jwt}\n{}", "x".repeat(5_000)))).unwrap_err();
+    let LoadError::Refused(words) = error else { panic!("{error}") };
+    assert!(words.len() <= 1_024 && !words.contains("eyJ") && !words.contains('\n'), "{words}");
+}
+
+#[test]
 fn configure_is_held_to_its_limits() {
     let mut looping = spec("hostile", "loop-in-configure");
     looping.limits.configure_deadline = Duration::from_millis(50);

@@ -1,10 +1,12 @@
 //! Instances that were made ahead of their calls.
 
+use std::future::Future as _;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use forebay_policy::{Engine, EngineLimits, Failure, Outcome, Plugin};
+use forebay_policy::{Engine, EngineLimits, Failure, LoadError, Outcome, Plugin, Side};
 
-use super::support::{ask, spec};
+use super::support::{ask, of_acme, spec};
 
 /// Far longer than it takes on a busy machine.
 const BOUND: Duration = Duration::from_secs(30);
@@ -91,6 +93,71 @@ async fn what_waits_makes_room_for_calls() {
             assert_eq!(ended, Err(Failure::Deadline));
         }
     }
+}
+
+#[tokio::test]
+async fn what_waits_makes_room_for_a_plugin_that_is_loaded() {
+    let engine = engine(4);
+    let waiting = load(&engine, "ok");
+    let mut streaming = spec("streams", "q:a>b");
+    streaming.limits.instances = Some(4);
+    let streaming = [engine.load(streaming.clone()).unwrap(), engine.load(streaming).unwrap()];
+    for _ in 0..3 {
+        call_until_some_wait(&waiting).await;
+        let mut streams = Vec::new();
+        for plugin in [0, 0, 1] {
+            streams.push(streaming[plugin].stream(Side::Request, of_acme()).await.unwrap());
+        }
+        // Every place is taken: by three streams, and by what waits.
+        call_until_some_wait(&waiting).await;
+        let loaded = load(&engine, "ok");
+        assert!(matches!(ask(&loaded).await, Ok(Outcome::Continue(_))));
+        streams.push(streaming[1].stream(Side::Request, of_acme()).await.unwrap());
+        let full = engine.load(spec("hostile", "ok"));
+        assert!(matches!(full, Err(LoadError::Configure(Failure::PoolExhausted))), "{full:?}");
+    }
+}
+
+#[test]
+fn no_call_is_refused_while_there_are_fewer_than_places() {
+    const PLACES: u32 = 8;
+    let engine = engine(PLACES);
+    let plugins = ["ok", "ok", "remember"].map(|behaviour| {
+        let mut spec = spec("hostile", behaviour);
+        (spec.limits.deadline, spec.limits.instances) = (Duration::from_secs(5), Some(PLACES));
+        engine.load(spec).unwrap()
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
+    let callers: Vec<_> = (1..PLACES as usize)
+        .map(|caller| {
+            let plugins = plugins.clone();
+            runtime.spawn(async move {
+                for call in 0..500 {
+                    let ended = ask(&plugins[(caller + call / 10) % plugins.len()]).await;
+                    assert!(matches!(ended, Ok(Outcome::Continue(_))), "call {call}: {ended:?}");
+                }
+            })
+        })
+        .collect();
+    for ended in runtime.block_on(futures_util::future::join_all(callers)) {
+        ended.unwrap();
+    }
+}
+
+#[test]
+fn a_runtime_that_ends_before_it_filled_a_stock_is_no_loss() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let plugin = load(&engine(64), "ok");
+    {
+        // It has the task, and never runs it.
+        let idle = runtime();
+        let _entered = idle.enter();
+        let mut asked = std::pin::pin!(ask(&plugin));
+        let mut context = Context::from_waker(Waker::noop());
+        while asked.as_mut().poll(&mut context).is_pending() {}
+    }
+    assert_eq!(plugin.waiting(), 0);
+    runtime().block_on(call_until_some_wait(&plugin));
 }
 
 #[tokio::test]

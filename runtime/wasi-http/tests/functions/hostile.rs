@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use forebay_wasi_http::{Call, Failure, Function, FunctionSpec};
 
-use crate::support::{Got, INCOMING, SERVICE, ask, load, request};
+use crate::support::{Got, INCOMING, LONG, Refuses, SERVICE, ask, call_before, load, request};
 
 #[track_caller]
 fn stopped_by(result: Result<Got, Failure>, reason: &str) {
@@ -118,8 +118,7 @@ async fn a_loop_lets_others_have_its_thread() {
 #[tokio::test]
 async fn a_share_of_the_pool_is_all_that_one_component_takes() {
     let small = load("wasi-service", |spec| spec.limits.instances = Some(2)).unwrap();
-    let call =
-        |behaviour| Call { request: request(behaviour), deadline: Instant::now() + crate::support::LONG, next: None };
+    let call = |behaviour| Call { request: request(behaviour), deadline: Instant::now() + LONG, next: None };
     let first = small.call(call("hang-after-head")).await.unwrap();
     let second = small.call(call("hang-after-head")).await.unwrap();
     assert_eq!(small.call(call("")).await.err(), Some(Failure::PoolExhausted));
@@ -134,9 +133,52 @@ async fn a_share_of_the_pool_is_all_that_one_component_takes() {
 #[tokio::test]
 async fn a_client_that_leaves_ends_the_instance() {
     let one = load("wasi-service", |spec| spec.limits.instances = Some(1)).unwrap();
-    let waiting = Call { request: request("never"), deadline: Instant::now() + crate::support::LONG, next: None };
+    let waiting = Call { request: request("never"), deadline: Instant::now() + LONG, next: None };
     assert!(tokio::time::timeout(Duration::from_millis(20), one.call(waiting)).await.is_err());
     while ask(&one, "").await.is_err() {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn one_that_keeps_failing_rests() {
+    let failing = load("wasi-service", |spec| spec.limits.quarantine_after = 2).unwrap();
+    stopped_by(ask(&failing, "trap").await, "trap");
+    is_well(&failing).await;
+    stopped_by(ask(&failing, "trap").await, "trap");
+    assert!(!failing.is_quarantined());
+    stopped_by(ask(&failing, "error").await, "refused");
+    stopped_by(ask(&failing, "").await, "quarantined");
+    assert!(failing.is_quarantined());
+    is_well(&SERVICE).await;
+}
+
+#[tokio::test]
+async fn a_response_that_is_cut_counts_as_a_failure() {
+    let (told, mut cut) = tokio::sync::mpsc::channel(1);
+    let failing = load("wasi-service", |spec| {
+        spec.limits.quarantine_after = 1;
+        spec.on_cut = Some(Arc::new(move |failure: &Failure| told.try_send(failure.reason()).unwrap()));
+    })
+    .unwrap();
+    assert!(ask(&failing, "trap-after-head").await.unwrap().body.is_err());
+    assert_eq!(cut.recv().await, Some("trap"));
+    stopped_by(ask(&failing, "").await, "quarantined");
+}
+
+#[tokio::test]
+async fn what_others_do_brings_none_into_quarantine() {
+    let once = |name| load(name, |spec| spec.limits.quarantine_after = 1).unwrap();
+    let (middleware, incoming, service) = (once("wasi-middleware"), once("wasi-incoming"), once("wasi-service"));
+    let refuses = || Some(Arc::new(Refuses) as Arc<dyn forebay_wasi_http::Upstream>);
+    for _ in 0..2 {
+        stopped_by(call_before(&middleware, request("pass"), refuses()).await, "refused");
+        let (sender, body) = forebay_http::Body::channel(2);
+        drop(sender);
+        drop(call_before(&incoming, request("echo").map(|_| body), None).await);
+        // A client that leaves.
+        let waiting = Call { request: request("never"), deadline: Instant::now() + LONG, next: None };
+        assert!(tokio::time::timeout(Duration::from_millis(20), service.call(waiting)).await.is_err());
+    }
+    assert!(!middleware.is_quarantined() && !incoming.is_quarantined() && !service.is_quarantined());
 }

@@ -21,6 +21,17 @@ fn what_it_imports_tells_what_it_is() {
 }
 
 #[test]
+fn a_manifest_is_read_without_running_it() {
+    let manifest = |name: &str| forebay_wasi_http::manifest(&wasm(name)).unwrap();
+    let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>());
+    assert_eq!(manifest("wasi-service"), names(&["clocks", "random", "stdio", "wasi-http"]));
+    assert_eq!(manifest("wasi-middleware"), names(&["handler"]));
+    assert_eq!(manifest("wasi-service").as_ref(), Some(SERVICE.manifest()));
+    assert_eq!(manifest("jwt-access"), None);
+    assert!(forebay_wasi_http::manifest(b"\0asm").is_err());
+}
+
+#[test]
 fn what_is_no_handler_is_refused() {
     assert!(matches!(load("wasi-service", |spec| spec.wasm = b"\0asm".to_vec()), Err(LoadError::Compile(_))));
     assert!(matches!(load("wasi-service", |spec| spec.wasm = wasm("jwt-access")), Err(LoadError::UnknownImports(_))));

@@ -55,6 +55,8 @@ mod component {
                 "claims" => answer(403, format!("{:?}", identity::claims())),
                 "bad" => bad(request),
                 "nothing" => Verdict::Continue,
+                "areas" => areas(request),
+                "trace" => answer(403, request.trace_id()),
                 _ => other(request),
             }
         }
@@ -70,6 +72,16 @@ mod component {
                     response.set_header("retry-after", &retry);
                 }
                 404 => return answer(403, format!("hidden: {}", response.header_names().join(" "))),
+                201 => {
+                    // The request as it went on, and as this hook cannot edit it.
+                    let request = current_request();
+                    let names = request.header_names().join(" ");
+                    let a = text(&request, "x-a").unwrap_or_default();
+                    let etag = response.header("etag").unwrap_or_default();
+                    response.set_header("etag", [etag.as_slice(), b"!"].concat().as_slice());
+                    let seen = format!("{} {names} {}", response.header_names().join(" "), request.trace_id());
+                    return answer(403, format!("{seen} {a}"));
+                }
                 _ => response.set_header("x-route", current_request().route().as_bytes()),
             }
             Verdict::Continue
@@ -101,6 +113,17 @@ mod component {
             return answer(500, "an edit was not seen".to_owned());
         }
         request.set_header("x-names", request.header_names().join(",").as_bytes());
+        Verdict::Continue
+    }
+
+    /// Narrows where the request may go by what it says, more than once.
+    fn areas(request: &Request) -> Verdict {
+        for name in ["x-a", "x-b"] {
+            if let Some(area) = text(request, name) {
+                request.restrict_jurisdictions(&[area, "eu".to_owned()]);
+            }
+        }
+        request.set_header("x-trace", request.trace_id().as_bytes());
         Verdict::Continue
     }
 
