@@ -46,6 +46,12 @@ impl Admission {
         })
     }
 
+    /// Gives back what a body of this many bytes did not need of its room.
+    pub(crate) fn trim(room: &mut OwnedSemaphorePermit, bytes: usize) {
+        let spare = room.num_permits().saturating_sub(bytes.div_ceil(KIB));
+        drop(room.split(spare));
+    }
+
     /// Admits a request and fixes its deadline, once: every later stage and the region work under it.
     ///
     /// # Errors
@@ -82,6 +88,11 @@ mod tests {
         assert!(admission.room(1).is_ok());
         assert_eq!(admission.room(2 * KIB).err().unwrap().reason(), "overloaded");
         drop(first);
-        assert!(admission.room(4 * KIB).is_ok());
+        let mut whole = admission.room(4 * KIB).unwrap();
+        assert!(admission.room(1).is_err());
+        Admission::trim(&mut whole, KIB + 1);
+        Admission::trim(&mut whole, 4 * KIB);
+        assert!(admission.room(3 * KIB).is_err());
+        assert!(admission.room(2 * KIB).is_ok());
     }
 }

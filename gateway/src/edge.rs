@@ -62,9 +62,15 @@ impl Edge {
     ///
     /// # Errors
     /// Something it names cannot be used; nothing has changed then.
-    pub(crate) fn build(config: &Config, lasting: &Lasting, before: Option<&Self>) -> Result<Self, StartError> {
+    pub(crate) fn build(
+        config: &Config,
+        lasting: &Lasting,
+        before: Option<&Self>,
+        only: Option<&str>,
+    ) -> Result<Self, StartError> {
         let keyring = Arc::new(keyring(config)?);
-        let policies = load::policies(config, lasting, before.map_or(&[], |before| before.policies.as_slice()))?;
+        let known = before.map_or(&[][..], |before| before.policies.as_slice());
+        let policies = load::policies(config, lasting, known, only)?;
         let known = before.map(|before| &*before.functions);
         let functions = function::load(config, &lasting.functions, &lasting.store, known)?;
         let metrics = &lasting.metrics;

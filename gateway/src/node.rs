@@ -1,9 +1,10 @@
 //! A running gateway node: its listeners, its present edge, reload and drain.
 
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use forebay_http::{
@@ -25,7 +26,6 @@ use crate::edge::{Edge, Lasting};
 use crate::error::{LifecycleError, StartError};
 use crate::function::Functions;
 use crate::pipeline;
-use crate::policy::Policy;
 use crate::policy::lifecycle::{Alarm, Back, Decided, Earlier, Quarantined};
 use crate::policy::services::Supplies;
 use crate::policy::store::Store;
@@ -77,14 +77,14 @@ impl Node {
             lifecycle: Arc::new(lifecycle),
             alarm,
         };
-        let edge = build_apart(config, &lasting, None).await?;
+        let edge = build_apart(config, &lasting, None, None).await?;
         let tls = TlsHandle::new(server_tls(config)?);
         let front = Listener::bind(config.listen.address, Some(tls.clone()), config.limits.listener.clone()).await?;
         let admin = Listener::bind(config.admin, None, config.limits.listener.clone()).await?;
         edge.look_around(config).await;
         let watch = edge.keep_watch(config);
         edge.publish(config, &lasting);
-        write_down(config, &lasting, &[], &edge, None);
+        write_down(config, &lasting, None, &edge, None).await;
         let drain = CancellationToken::new();
         let state = State {
             edge: ArcSwap::new(edge),
@@ -183,14 +183,19 @@ impl State {
         Ok(())
     }
 
-    /// Swaps in the edge of `config`; requests in work keep theirs. The version of the plugin `told` may go back. True when
+    /// Swaps in the edge of `config`; requests in work keep theirs. With a `change`, nothing else changes. True when
     /// what was decided about versions is written down.
-    async fn rebuild(&self, config: &Config, told: Option<&str>) -> Result<bool, StartError> {
+    async fn rebuild(&self, config: &Config, change: Option<Change<'_>>) -> Result<bool, StartError> {
         let before = self.edge();
-        let edge = build_apart(config, &self.lasting, Some(Arc::clone(&before))).await?;
+        let only = change.map(|change| change.name.to_owned());
+        let edge = build_apart(config, &self.lasting, Some(Arc::clone(&before)), only).await?;
+        if let Some(change) = change {
+            change.check(&edge)?;
+        }
+        let told = change.filter(|change| change.told).map(|change| change.name);
         edge.look_around(config).await;
         *self.watch.lock() = edge.keep_watch(config);
-        let written = write_down(config, &self.lasting, &before.policies, &edge, told);
+        let written = write_down(config, &self.lasting, Some(before), &edge, told).await;
         edge.publish(config, &self.lasting);
         self.edge.store(edge);
         Ok(written)
@@ -207,7 +212,7 @@ impl State {
         let digest = shadow.candidate().digest().to_owned();
         let before = self.lasting.lifecycle.present();
         self.lasting.lifecycle.promote(&digest, &policy.plugin);
-        let lasts = self.decide(before, None).await?;
+        let lasts = self.decide(before, Change { name, digest: Some(&digest), told: false }).await?;
         let soon = if lasts { "when there is time" } else { "before the next start" };
         tracing::warn!(plugin = name, digest, "candidate promoted; put it into the configuration {soon}");
         Ok(Decided { digest, lasts })
@@ -229,8 +234,7 @@ impl State {
         let before = self.lasting.lifecycle.present();
         let back = self.lasting.lifecycle.withdraw(name, present).ok_or(LifecycleError::NothingBefore)?;
         // A quarantine is nobody's word that a version may go back.
-        let told = digest.is_none().then_some(name);
-        let written = self.decide(before, told).await?;
+        let written = self.decide(before, Change { name, digest: None, told: digest.is_none() }).await?;
         let now = self.edge().policy(name).map(|policy| policy.plugin.digest().to_owned()).unwrap_or_default();
         if now == present {
             return Err(LifecycleError::NothingBefore);
@@ -242,8 +246,8 @@ impl State {
     }
 
     /// Has what was decided since `before` take effect, or takes it back.
-    async fn decide(&self, before: Earlier, told: Option<&str>) -> Result<bool, StartError> {
-        let rebuilt = self.rebuild(&self.config.load_full(), told).await;
+    async fn decide(&self, before: Earlier, change: Change<'_>) -> Result<bool, StartError> {
+        let rebuilt = self.rebuild(&self.config.load_full(), Some(change)).await;
         if rebuilt.is_err() {
             self.lasting.lifecycle.go_back(before);
         }
@@ -251,13 +255,47 @@ impl State {
     }
 }
 
+/// A change of one plugin's version.
+#[derive(Clone, Copy)]
+struct Change<'a> {
+    name: &'a str,
+    /// The version that is to serve then.
+    digest: Option<&'a str>,
+    /// An operator said so, and so it may go back.
+    told: bool,
+}
+
+impl Change<'_> {
+    /// Checks that what was built is what was decided on: its file may have changed since.
+    fn check(&self, edge: &Edge) -> Result<(), StartError> {
+        let serves = edge.policy(self.name);
+        if self.digest.is_none_or(|digest| serves.is_some_and(|policy| policy.plugin.digest() == digest)) {
+            return Ok(());
+        }
+        let reason = "its file has changed since it was loaded as a candidate: reload first".to_owned();
+        Err(StartError::Plugin { name: self.name.to_owned(), reason })
+    }
+}
+
+/// How long a version that could not be replaced is left alone before that is tried again.
+const NEXT_TRY: Duration = Duration::from_secs(60);
+
 /// Puts back the last good version of each plugin that is quarantined, where there is one.
 async fn heed(mut alarms: mpsc::Receiver<Quarantined>, state: Weak<State>) {
+    let mut failed: HashMap<String, (String, Instant)> = HashMap::new();
     while let Some(Quarantined { name, digest }) = alarms.recv().await {
         let Some(state) = state.upgrade() else { return };
+        if failed.get(&name).is_some_and(|(of, when)| *of == digest && when.elapsed() < NEXT_TRY) {
+            continue;
+        }
         match state.roll_back(&name, Some(&digest)).await {
-            Ok(_) | Err(LifecycleError::NothingBefore | LifecycleError::NoPlugin) => {}
-            Err(error) => tracing::error!(plugin = name, %error, "the last good version could not be put back"),
+            Ok(_) => drop(failed.remove(&name)),
+            Err(error) => {
+                if !matches!(error, LifecycleError::NothingBefore | LifecycleError::NoPlugin) {
+                    tracing::error!(plugin = name, %error, "the last good version could not be put back");
+                }
+                failed.insert(name, (digest, Instant::now()));
+            }
         }
     }
 }
@@ -276,18 +314,37 @@ async fn close(supplies: &Arc<Supplies>) {
 /// Writes down what was decided about the versions in `edge`, and then that they are served: in this order, since a
 /// decision is what lets a version start again that is lower than another one before. False when the decisions are not on
 /// the disk.
-fn write_down(config: &Config, lasting: &Lasting, before: &[Arc<Policy>], edge: &Edge, told: Option<&str>) -> bool {
-    let written = lasting.lifecycle.swapped(before, &edge.policies);
-    let allowed = |name: &str| config.plugins.iter().any(|plugin| plugin.name == name && plugin.trust.allow_downgrade);
-    lasting.store.remember(&edge.policies, |name| told == Some(name) || allowed(name));
-    lasting.store.remember_functions(&edge.functions);
-    written
+async fn write_down(
+    config: &Config,
+    lasting: &Lasting,
+    before: Option<Arc<Edge>>,
+    edge: &Arc<Edge>,
+    told: Option<&str>,
+) -> bool {
+    let allowed = config.plugins.iter().filter(|plugin| plugin.trust.allow_downgrade).map(|plugin| &*plugin.name);
+    let may_go_back: BTreeSet<String> = allowed.chain(told).map(str::to_owned).collect();
+    let (lasting, edge) = (lasting.clone(), Arc::clone(edge));
+    // Another process may be writing too, and is waited for.
+    let written = tokio::task::spawn_blocking(move || {
+        let before = before.as_ref().map_or(&[][..], |before| before.policies.as_slice());
+        let written = lasting.lifecycle.swapped(before, &edge.policies);
+        lasting.store.remember(&edge.policies, |name| may_go_back.contains(name));
+        lasting.store.remember_functions(&edge.functions);
+        written
+    });
+    written.await.unwrap_or(false)
 }
 
 /// Compiling plugins and reading files takes long: on a thread that may block.
-async fn build_apart(config: &Config, lasting: &Lasting, before: Option<Arc<Edge>>) -> Result<Arc<Edge>, StartError> {
+async fn build_apart(
+    config: &Config,
+    lasting: &Lasting,
+    before: Option<Arc<Edge>>,
+    only: Option<String>,
+) -> Result<Arc<Edge>, StartError> {
     let (config, lasting) = (config.clone(), lasting.clone());
-    let built = tokio::task::spawn_blocking(move || Edge::build(&config, &lasting, before.as_deref())).await;
+    let build = move || Edge::build(&config, &lasting, before.as_deref(), only.as_deref());
+    let built = tokio::task::spawn_blocking(build).await;
     built.unwrap_or_else(|died| Err(StartError::Policy(died.to_string()))).map(Arc::new)
 }
 

@@ -25,6 +25,7 @@ pub(crate) mod services;
 mod strict_json;
 pub(crate) mod view;
 
+use crate::config;
 use crate::error::Refusal;
 use lifecycle::Alarm;
 use message::Contents;
@@ -44,6 +45,17 @@ pub(crate) struct Policy {
     pub(crate) shadow: Option<Arc<Shadow>>,
     /// Rung when it is in quarantine.
     pub(crate) alarm: Alarm,
+    /// What the configuration said of it when it was loaded.
+    pub(crate) entry: Arc<config::Plugin>,
+}
+
+impl Policy {
+    /// Rings as soon as the plugin is in quarantine, and not only when that meets a request.
+    fn ring_if_quarantined(&self) {
+        if self.plugin.is_quarantined() {
+            self.alarm.ring(&self.plugin);
+        }
+    }
 }
 
 /// Contents as an inference again.

@@ -1,13 +1,16 @@
 //! `/v1/plugins` and what is below it: what serves, and `POST /v1/plugins/{name}/{promote,rollback,record}`.
 
+use std::sync::Arc;
+
 use forebay_http::{Problem, ProblemType, RequestBody, ResponseBody};
 use forebay_policy::MemoStats;
 use http::{Method, Request, Response};
 use serde::Serialize;
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use super::{json_response, record, refuse_browsers};
-use crate::error::LifecycleError;
+use crate::error::{LifecycleError, StartError};
 use crate::node::State;
 use crate::policy::Policy;
 use crate::policy::lifecycle::Decided;
@@ -36,13 +39,20 @@ pub(super) fn act_of(path: &str) -> Option<(&str, Act)> {
 }
 
 /// Does it.
-pub(super) async fn answer(state: &State, name: &str, act: Act, request: &Head) -> Response<ResponseBody> {
+pub(super) async fn answer(state: &Arc<State>, name: &str, act: Act, request: &Head) -> Response<ResponseBody> {
     if request.method != Method::POST {
         return Problem::new(ProblemType::MethodNotAllowed).allow("POST").into_response();
     }
     match act {
-        Act::Promote => done("promoted", state.promote(name).await),
-        Act::RollBack => done("serving", state.roll_back(name, None).await),
+        // In tasks of their own: whoever gives up waiting leaves nothing half decided.
+        Act::Promote => {
+            let (state, name) = (Arc::clone(state), name.to_owned());
+            done("promoted", ended(tokio::spawn(async move { state.promote(&name).await })).await)
+        }
+        Act::RollBack => {
+            let (state, name) = (Arc::clone(state), name.to_owned());
+            done("serving", ended(tokio::spawn(async move { state.roll_back(&name, None).await })).await)
+        }
         Act::Record => match state.edge().policy(name) {
             Some(policy) => record::answer(&policy.plugin, request.query.as_deref()).await,
             None => refused(&LifecycleError::NoPlugin),
@@ -65,6 +75,10 @@ impl Head {
         refuse_browsers(request)?;
         Ok(Self { method: request.method().clone(), query: request.uri().query().map(str::to_owned) })
     }
+}
+
+async fn ended(act: JoinHandle<Result<Decided, LifecycleError>>) -> Result<Decided, LifecycleError> {
+    act.await.unwrap_or_else(|died| Err(LifecycleError::Start(StartError::Policy(died.to_string()))))
 }
 
 fn done(what: &str, result: Result<Decided, LifecycleError>) -> Response<ResponseBody> {

@@ -54,6 +54,19 @@ pub struct Plugin {
 }
 
 impl Plugin {
+    /// Whether a version that was loaded by this entry may do just what one loaded by `other` may: the two differ in what
+    /// is loaded alone.
+    pub(crate) fn stands_for(&self, other: &Self) -> bool {
+        let powers = |entry: &Self| Self {
+            component: PathBuf::new(),
+            trust: other.trust.clone(),
+            config: String::new(),
+            shadow: None,
+            ..entry.clone()
+        };
+        powers(self) == powers(other)
+    }
+
     /// What the configuration would say of the candidate in the plugin's place.
     pub(crate) fn candidate(&self, shadow: &Shadow) -> Self {
         Self {

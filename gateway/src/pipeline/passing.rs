@@ -12,6 +12,7 @@ use http_body::Body as _;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Work, respond};
+use crate::admit::Admission;
 use crate::error::Refusal;
 use crate::exchange::Exchange;
 use crate::function;
@@ -84,13 +85,13 @@ pub(super) async fn back(
         chain.on_response(status, &mut headers, None, &work.context).await?;
         return work.stream(status, headers, body).await;
     }
-    let room = room(work, &body)?;
+    let mut room = room(work, &body)?;
     let response = match by_field {
-        true => opened(work, exchange, status, headers, body).await?,
+        true => opened(work, exchange, status, headers, body, &mut room).await?,
         false => {
             exchange.enter(Stage::PolicyResponse);
             chain.on_response(status, &mut headers, None, &work.context).await?;
-            let bytes = whole(work, body).await?;
+            let bytes = whole(work, body, &mut room).await?;
             work.reply(status, headers, bytes).await?
         }
     };
@@ -105,8 +106,9 @@ async fn opened(
     status: StatusCode,
     mut headers: HeaderMap,
     body: ResponseBody,
+    room: &mut OwnedSemaphorePermit,
 ) -> Result<Response<ResponseBody>, Refusal> {
-    let returned = returned(work, &headers, body).await?;
+    let returned = returned(work, &headers, body, room).await?;
     exchange.enter(Stage::PolicyResponse);
     let shown = work.route.chain.on_response(status, &mut headers, Some(returned), &work.context).await?;
     let bytes = shown.map(|shown| into_json(shown.contents)).transpose()?.unwrap_or_default();
@@ -121,10 +123,11 @@ fn room(work: &Work<'_>, body: &Body) -> Result<OwnedSemaphorePermit, Refusal> {
     work.edge.admission.room(announced.unwrap_or(limit).min(limit))
 }
 
-/// All of an answer.
-async fn whole(work: &Work<'_>, body: Body) -> Result<Bytes, Refusal> {
-    let bytes = collect_bounded(body, work.edge.limits.answer_bytes, work.deadline.into()).await;
-    bytes.map_err(unreadable)
+/// All of an answer, in no more room than it needs.
+async fn whole(work: &Work<'_>, body: Body, room: &mut OwnedSemaphorePermit) -> Result<Bytes, Refusal> {
+    let bytes = collect_bounded(body, work.edge.limits.answer_bytes, work.deadline.into()).await.map_err(unreadable)?;
+    Admission::trim(room, bytes.len());
+    Ok(bytes)
 }
 
 /// Whoever answers this route: its origin, its function, or middleware in front of either.
@@ -173,11 +176,16 @@ async fn leaving(work: &Work<'_>, exchange: &mut Exchange, body: RequestBody) ->
 
 /// The origin's JSON answer, whole, with its fields opened. One that is something else could hold what is to be sealed
 /// for the client where no plugin can find it.
-async fn returned(work: &Work<'_>, headers: &HeaderMap, body: ResponseBody) -> Result<Contents, Refusal> {
+async fn returned(
+    work: &Work<'_>,
+    headers: &HeaderMap,
+    body: ResponseBody,
+    room: &mut OwnedSemaphorePermit,
+) -> Result<Contents, Refusal> {
     if !is_json(headers) {
         return Err(unreadable("it is not JSON, and this route's policies look into it"));
     }
-    let body = JsonBody::read(&whole(work, body).await?).map_err(unreadable)?;
+    let body = JsonBody::read(&whole(work, body, room).await?).map_err(unreadable)?;
     work.route.chain.on_return(Contents::Json(body), &work.context).await
 }
 

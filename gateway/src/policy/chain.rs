@@ -284,8 +284,8 @@ impl Chain {
     /// The refusal that a failure of a plugin comes to.
     pub(super) fn failed(&self, policy: &Policy, failure: &Failure) -> Refusal {
         let (name, reason) = (policy.plugin.name(), failure.reason());
-        if *failure == Failure::Quarantined {
-            policy.alarm.ring(&policy.plugin);
+        if failure.blames_plugin() || *failure == Failure::Quarantined {
+            policy.ring_if_quarantined();
         }
         self.metrics.policy_failed(name, reason);
         // Every client can have a plugin fail at every request, and each failure has words of the plugin's own.

@@ -15,7 +15,8 @@ use crate::config::{self, Config};
 use crate::edge::Lasting;
 use crate::error::StartError;
 
-/// Loads every plugin. What is still as it was among `before` lives on, with what it remembers.
+/// Loads every plugin. What is still as it was among `before` lives on, with what it remembers; with `only`, every other
+/// plugin does, whatever has become of its file.
 ///
 /// # Errors
 /// A plugin or a candidate that must not or cannot be loaded.
@@ -23,12 +24,18 @@ pub(crate) fn policies(
     config: &Config,
     lasting: &Lasting,
     before: &[Arc<Policy>],
+    only: Option<&str>,
 ) -> Result<HashMap<String, Arc<Policy>>, StartError> {
     let gatekeeper = Gatekeeper::new(config, &lasting.store)?;
     let loader = Loader { gatekeeper, lasting, before };
     let mut loaded = HashMap::new();
     for (index, plugin) in config.plugins.iter().enumerate() {
-        loaded.insert(plugin.name.clone(), loader.serving(&format!("plugins[{index}]"), plugin)?);
+        let stays = before.iter().find(|known| known.plugin.name() == plugin.name);
+        let policy = match stays.filter(|_| only.is_some_and(|only| only != plugin.name)) {
+            Some(stays) => Arc::clone(stays),
+            None => loader.serving(&format!("plugins[{index}]"), plugin)?,
+        };
+        loaded.insert(plugin.name.clone(), policy);
     }
     Ok(loaded)
 }
@@ -69,23 +76,31 @@ impl Loader<'_> {
         if !self.lifecycle().is_put_back(&plugin.name, policy.plugin.digest()) {
             self.gatekeeper.check_version(plugin, policy.verified.as_ref())?;
         }
-        Ok(self.unless_withdrawn(policy))
+        Ok(self.unless_withdrawn(plugin, policy))
     }
 
     fn lifecycle(&self) -> &Lifecycle {
         &self.lasting.lifecycle
     }
 
-    /// The version, or the one that was put back in its place.
-    fn unless_withdrawn(&self, policy: Policy) -> Arc<Policy> {
+    /// The version, or the one that was put back in its place. That one was loaded by an earlier configuration, so it serves
+    /// only while the present one would give it the same powers and trusts whoever signed it.
+    fn unless_withdrawn(&self, entry: &config::Plugin, policy: Policy) -> Arc<Policy> {
         let (name, digest) = (policy.plugin.name(), policy.plugin.digest());
-        match self.lifecycle().instead_of(name, digest) {
-            Some(good) => {
-                tracing::warn!(plugin = name, withdrawn = digest, digest = good.plugin.digest(), "an earlier version serves");
-                good
-            }
-            None => Arc::new(policy),
+        let Some(good) = self.lifecycle().instead_of(name, digest) else { return Arc::new(policy) };
+        if !good.entry.stands_for(entry) || !self.gatekeeper.trusts(good.verified.as_ref()) {
+            tracing::warn!(plugin = name, digest, "the earlier version may not serve under this configuration");
+            return Arc::new(policy);
         }
+        tracing::warn!(plugin = name, withdrawn = digest, digest = good.plugin.digest(), "an earlier version serves");
+        Arc::new(Policy {
+            plugin: good.plugin.clone(),
+            keys: policy.keys,
+            verified: good.verified.clone(),
+            shadow: policy.shadow,
+            alarm: policy.alarm,
+            entry: Arc::clone(&good.entry),
+        })
     }
 
     /// Loads a version; one that is still as `known` lives on.
@@ -115,7 +130,7 @@ impl Loader<'_> {
         Admitted::check(verified.as_ref(), plugin, &signature::names(loaded.imports()))?;
         tracing::info!(plugin = loaded.name(), digest = loaded.digest(), imports = ?loaded.imports(), "plugin loaded");
         let (keys, alarm) = (Arc::new(plugin.keys.clone()), self.lasting.alarm.clone());
-        Ok(Policy { plugin: loaded, keys, verified, shadow: None, alarm })
+        Ok(Policy { plugin: loaded, keys, verified, shadow: None, alarm, entry: Arc::new(plugin.clone()) })
     }
 }
 

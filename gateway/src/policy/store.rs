@@ -175,6 +175,11 @@ pub(crate) struct Admitted {
 }
 
 impl Gatekeeper {
+    /// Whether a component with this signature may serve, as far as the signers go.
+    pub(crate) fn trusts(&self, verified: Option<&Verified>) -> bool {
+        self.signers.is_empty() || verified.is_some_and(|verified| self.signers.know(&verified.signer))
+    }
+
     /// Reads the signers' keys.
     ///
     /// # Errors

@@ -276,7 +276,16 @@ mod tests {
 
     /// What goes on of a head with fields of every kind.
     fn goes_on(look_inside: bool, changed: bool, forward_authorization: bool) -> Vec<String> {
-        let names = ["accept", "accept-encoding", "authorization", "content-digest", "content-length", "dpop", "if-range", "range"];
+        let names = [
+            "accept",
+            "accept-encoding",
+            "authorization",
+            "content-digest",
+            "content-length",
+            "dpop",
+            "if-range",
+            "range",
+        ];
         let facts = RequestFacts {
             method: http::Method::POST,
             path: "/".into(),

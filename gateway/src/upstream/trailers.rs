@@ -146,7 +146,8 @@ mod tests {
 
     #[tokio::test]
     async fn only_what_may_stand_behind_a_body_goes_on() {
-        let names = ["x-check", "forwarded", "x-forwarded-for", "forebay-tenant", "authorization", "content-length", "te"];
+        let names =
+            ["x-check", "forwarded", "x-forwarded-for", "forebay-tenant", "authorization", "content-length", "te"];
         assert_eq!(through(Trailers::OfAnswer, &names).await, ["x-check"]);
         assert!(through(Trailers::OfAnswer, &["cookie", "host"]).await.is_empty());
         assert!(through(Trailers::None, &names).await.is_empty());

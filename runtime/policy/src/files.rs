@@ -17,7 +17,7 @@ use rustix::process::geteuid;
 pub(crate) const PART: &str = ".part";
 
 /// A lock is held for one small file's reading and writing.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
+const LOCK_WAIT: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 const GROUP_AND_OTHERS: u32 = 0o077;
@@ -159,6 +159,7 @@ pub(crate) fn check_secret(file: &File) -> Result<()> {
 ///
 /// # Errors
 /// Somebody has held it for [`LOCK_WAIT`], or there are no locks here.
+#[expect(clippy::disallowed_methods, reason = "a lock of another process wakes nobody; callers may block, and it is bounded")]
 pub(crate) fn lock(path: &Path) -> Result<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file =

@@ -79,6 +79,11 @@ impl Gate {
         vouched
     }
 
+    /// Whether the plugin is in quarantine.
+    pub(crate) fn is_quarantined(&self) -> bool {
+        !self.calm.load(Ordering::Relaxed) && !self.breakers.lock().all_closed()
+    }
+
     /// Whether some call ended with a verdict and the plugin is not in quarantine.
     pub(crate) fn served_well(&self) -> bool {
         self.served.load(Ordering::Relaxed) && self.breakers.lock().all_closed()

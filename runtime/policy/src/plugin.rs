@@ -122,6 +122,12 @@ impl Plugin {
         Arc::ptr_eq(&self.inner, &other.inner)
     }
 
+    /// Whether it is not called for a while, since it failed again and again.
+    #[must_use]
+    pub fn is_quarantined(&self) -> bool {
+        self.inner.gate.is_quarantined()
+    }
+
     /// Whether some call of it ended with a verdict, and it is not in quarantine: a version to go back to.
     #[must_use]
     pub fn served_well(&self) -> bool {

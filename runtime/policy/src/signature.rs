@@ -114,6 +114,12 @@ impl Signers {
         self.keys.is_empty()
     }
 
+    /// Whether the key of that [`VerifyingKey::id`] is among them.
+    #[must_use]
+    pub fn know(&self, signer: &str) -> bool {
+        self.keys.iter().any(|key| key.id() == signer)
+    }
+
     /// Checks that one of these keys signed the component `wasm` under `name`, and as `version` where one is asked for.
     /// What the component imports is not known yet: [`Verified::check_imports`].
     ///

@@ -57,7 +57,8 @@ impl<T: Serialize + DeserializeOwned + Clone + Default + PartialEq> StateFile<T>
         Ok(form.state)
     }
 
-    /// Changes what it says, and gives what it says now. Others that do so wait meanwhile, in other processes too.
+    /// Changes what it says, and gives what it says now. Others that do so wait meanwhile, in other processes too. Blocks
+    /// until it is on the disk.
     ///
     /// # Errors
     /// `change` gives up, or the file cannot be read or written; it says what it said before.
@@ -151,9 +152,9 @@ mod tests {
         let files: Vec<_> = (0..4).map(|_| file(folder.path(), "counts")).collect();
         std::thread::scope(|scope| {
             for file in &files {
-                scope.spawn(move || (0..25).for_each(|_| add(file, "a")));
+                scope.spawn(move || (0..10).for_each(|_| add(file, "a")));
             }
         });
-        assert_eq!(files.first().unwrap().read().unwrap(), Counts::from([("a".to_owned(), 100)]));
+        assert_eq!(files.first().unwrap().read().unwrap(), Counts::from([("a".to_owned(), 40)]));
     }
 }

@@ -152,7 +152,8 @@ fn a_body_with_two_types_or_a_coding_is_not_looked_into() {
         for file in [sealing(GatewayFile::new()), body, chunks] {
             let origin = Origin::start().await;
             let (_place, gateway) = before(&origin.url(), GUARDED, file).await;
-            let ask = || gateway.client().post("/x").token(&acme()).body("{}").header("content-type", "application/json");
+            let ask =
+                || gateway.client().post("/x").token(&acme()).body("{}").header("content-type", "application/json");
             ask().header("content-type", "text/plain").send().await.refused(400, "bad-request");
             ask().header("content-encoding", "gzip").send().await.refused(415, "unsupported-encoding");
             ask().send().await.ok();
@@ -245,7 +246,8 @@ fn trailers_say_nothing_that_a_head_could_not() {
 fn trailers_that_no_plugin_looks_into_do_not_pass_one_that_looks_into_bodies() {
     run(async {
         let origin = HandOrigin::start().await;
-        let file = GatewayFile::new().plus(&plugin("redact", "\"http\", \"body\", \"metrics\"", "patterns = [\"email\"]"));
+        let file =
+            GatewayFile::new().plus(&plugin("redact", "\"http\", \"body\", \"metrics\"", "patterns = [\"email\"]"));
         let (_place, gateway) = before(&origin.url(), GUARDED, file).await;
         let client = Streaming::to(&gateway).await;
         let token = acme();
@@ -277,7 +279,9 @@ fn a_body_behind_a_get_reaches_its_origin() {
             let origin = Origin::start().await;
             let (_place, gateway) = before(&origin.url(), keys, file).await;
             let head = format!("GET /x HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n", acme());
-            for framed in ["transfer-encoding: chunked\r\n\r\n6\r\na ping\r\n0\r\n\r\n", "content-length: 6\r\n\r\na ping"] {
+            for framed in
+                ["transfer-encoding: chunked\r\n\r\n6\r\na ping\r\n0\r\n\r\n", "content-length: 6\r\n\r\na ping"]
+            {
                 let mut raw = gateway.raw().await;
                 raw.send(format!("{head}{framed}").as_bytes()).await;
                 let answer = raw.until(expected).await;
@@ -312,9 +316,11 @@ fn requests_that_are_read_in_two_ways_or_echo_are_refused() {
 fn a_refusal_is_never_kept_by_a_cache() {
     run(async {
         let origin = Origin::start().await;
-        let keys = "policies = [\"access\", \"guest\"]\nresponse_headers = { \"cache-control\" = \"public, max-age=60\" }";
+        let keys =
+            "policies = [\"access\", \"guest\"]\nresponse_headers = { \"cache-control\" = \"public, max-age=60\" }";
         let cors = plugin("cors", "\"http\"", "origins = [\"https://app.test\"]\nmethods = [\"PUT\"]");
-        let (_place, gateway) = before(&origin.url(), "policies = [\"guest\", \"access\"]", GatewayFile::new().plus(&cors)).await;
+        let (_place, gateway) =
+            before(&origin.url(), "policies = [\"guest\", \"access\"]", GatewayFile::new().plus(&cors)).await;
         let ask = gateway.client().ask(Method::OPTIONS, "/x").header("origin", "https://app.test");
         let preflight = ask.header("access-control-request-method", "PUT").send().await;
         assert_eq!((preflight.status, preflight.header("cache-control")), (200, "no-store"), "{preflight:?}");
@@ -335,7 +341,10 @@ fn plugins_see_and_change_what_kind_of_answer_it_is() {
         let file = GatewayFile::new().region("eu", &region.url(), "eu").plus(&plugin("headers", "\"http\"", set));
         let gateway = file.route("infer", "", GUARDED).start(&place).await;
         let live = gateway.client().get("/v2/health/live").token(&acme()).send().await.ok();
-        assert_eq!((live.header("content-type"), live.json()["live"].as_bool()), ("application/vnd.test+json", Some(true)));
+        assert_eq!(
+            (live.header("content-type"), live.json()["live"].as_bool()),
+            ("application/vnd.test+json", Some(true))
+        );
         let question = forebay_tests::questions::matmul(0.5);
         let answer = gateway.client().infer("", "matmul", &question).token(&acme()).send().await.ok();
         assert_eq!(answer.header("content-type"), "application/vnd.test+json");
@@ -347,7 +356,8 @@ fn plugins_see_and_change_what_kind_of_answer_it_is() {
 fn how_long_decisions_took_is_told_only_where_the_route_says_so() {
     run(async {
         let origin = Origin::start().await;
-        for (keys, told) in [("", false), ("\nserver_timing = \"coarse\"", false), ("\nserver_timing = \"full\"", true)] {
+        for (keys, told) in [("", false), ("\nserver_timing = \"coarse\"", false), ("\nserver_timing = \"full\"", true)]
+        {
             let keys = format!("policies = [\"access\"]{keys}");
             let (_place, gateway) = before(&origin.url(), &keys, GatewayFile::new()).await;
             let answer = gateway.client().get("/x").token(&acme()).send().await.ok();
