@@ -83,9 +83,9 @@ impl Admin {
     }
 
     fn artefacts(&self) -> Option<serde_json::Value> {
-        self.state.artefacts().map(|did| {
-            json!({ "hits": did.hits, "misses": did.misses, "rejected": did.rejected, "stored": did.stored })
-        })
+        self.state.artefacts().map(
+            |did| json!({ "hits": did.hits, "misses": did.misses, "rejected": did.rejected, "stored": did.stored }),
+        )
     }
 
     fn plugins(&self) -> Vec<PluginStatus> {
@@ -174,7 +174,6 @@ fn refuse_browsers(request: &Request<RequestBody>) -> Result<(), Problem> {
     }
     Ok(())
 }
-
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<ResponseBody> {
     respond(status, "text/plain; charset=utf-8", body)

@@ -162,7 +162,8 @@ fn regions(config: &Config, metrics: &Arc<Metrics>, before: Option<&Edge>) -> Re
 
 /// A route never does without one of its policies.
 fn loaded(policies: &HashMap<String, Arc<Policy>>, name: &str) -> Result<Arc<Policy>, StartError> {
-    let unknown = || StartError::Plugin { name: name.to_owned(), reason: "a route names it, and it is not loaded".into() };
+    let unknown =
+        || StartError::Plugin { name: name.to_owned(), reason: "a route names it, and it is not loaded".into() };
     policies.get(name).cloned().ok_or_else(unknown)
 }
 
@@ -190,7 +191,13 @@ fn routes(
             return Err(StartError::Blind { route: route.name.clone(), plugin: plugin.to_owned() });
         }
         let stack = Stack::of(route, functions)?;
-        routes.push(Arc::new(Route { metrics: metrics.route(&route.name), config: route.clone(), chain, origin, stack }));
+        routes.push(Arc::new(Route {
+            metrics: metrics.route(&route.name),
+            config: route.clone(),
+            chain,
+            origin,
+            stack,
+        }));
     }
     Ok(RouteTable::new(routes))
 }

@@ -15,10 +15,10 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::config::ServerTiming;
 use crate::error::{NO_STORE, Refusal};
-use crate::policy::Chain;
-use crate::identity::{Cut, Span, Verified};
 use crate::identity::challenge::Challenge;
+use crate::identity::{Cut, Span, Verified};
 use crate::pipeline::websocket::Switch;
+use crate::policy::Chain;
 use crate::route::Route;
 use crate::telemetry::access_log::Line;
 use crate::telemetry::metrics::Metrics;

@@ -10,7 +10,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use forebay_http::ConnectionInfo;
@@ -47,7 +47,6 @@ use dpop::{Came, Expected, Fault, Nonces, Proof, Replays, Unremembered};
 use refetch::Refetched;
 use rejected::Rejected;
 use revocation::{Entry, Filed, Told, Trouble};
-use standing::Standing;
 
 /// What the verified tokens that are remembered may weigh.
 const VERIFIED_MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -162,18 +161,6 @@ impl Identities {
     /// The issuers, for the tasks that refresh their keys.
     pub(crate) fn issuers(&self) -> impl Iterator<Item = &Arc<Issuer>> {
         self.issuers.values()
-    }
-
-    /// These begin to serve: requests in work are held to what they say from now on.
-    pub(crate) fn publish(&self) {
-        self.lasting.serving.store(Arc::clone(&self.serving));
-    }
-
-    /// How long a request may go on, at most `longest`: as long as what `identity` says of it holds, if there are claims.
-    pub(crate) fn span(&self, identity: Option<&Identity>, longest: Duration) -> Span {
-        let claims = identity.and_then(|identity| identity.0.as_ref().ok());
-        let standing = |claims| Standing { claims: Arc::clone(claims), lasting: Arc::clone(&self.lasting) };
-        Span { standing: claims.map(standing), ends: Instant::now() + longest }
     }
 
     /// Verifies the request's token, if it carries one, by `deadline`.

@@ -113,9 +113,7 @@ async fn stages(
             Some(opening) => websocket::answer(&work, exchange, target.forward_authorization, opening).await,
             None => passing::answer(&work, exchange, target.forward_authorization, body).await,
         },
-        (Target::Function(target), _) => {
-            passing::answer(&work, exchange, target.forward_authorization, body).await
-        }
+        (Target::Function(target), _) => passing::answer(&work, exchange, target.forward_authorization, body).await,
         (Target::Inference(_), None) => Err(Refusal::new(forebay_http::ProblemType::NotFound, "nothing is asked here")),
     }
 }
@@ -216,9 +214,7 @@ impl<'a> Work<'a> {
 /// What the head asks, on a route whose dialect can tell.
 fn ask(route: &Route, head: &Parts) -> Result<Option<Ask>, Refusal> {
     match &route.config.target {
-        Target::Inference(_) => {
-            Ok(Some(dialect::oip::ask(route.inner_path(head.uri.path()))?))
-        }
+        Target::Inference(_) => Ok(Some(dialect::oip::ask(route.inner_path(head.uri.path()))?)),
         Target::Origin(_) | Target::Function(_) => Ok(None),
     }
 }

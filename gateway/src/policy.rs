@@ -19,9 +19,9 @@ pub(crate) mod json_body;
 pub(crate) mod lifecycle;
 pub(crate) mod load;
 pub(crate) mod message;
-pub(crate) mod store;
-pub(crate) mod shadow;
 pub(crate) mod services;
+pub(crate) mod shadow;
+pub(crate) mod store;
 mod strict_json;
 pub(crate) mod view;
 

@@ -150,7 +150,9 @@ mod tests {
     #[test]
     fn a_path_names_one_plugin_and_one_act() {
         assert_eq!(act_of("/v1/plugins/access/promote"), Some(("access", Act::Promote)));
-        for other in ["/v1/plugins", "/v1/plugins/a", "/v1/plugins//promote", "/v1/plugins/a/b/promote", "/v1/plugins/a/x"] {
+        for other in
+            ["/v1/plugins", "/v1/plugins/a", "/v1/plugins//promote", "/v1/plugins/a/b/promote", "/v1/plugins/a/x"]
+        {
             assert_eq!(act_of(other), None, "{other}");
         }
     }

@@ -37,9 +37,7 @@ pub(super) fn check(loaded: Loaded<File>, folder: &Path) -> Result<Config, Mista
         issuers: reader.each(&file.issuers, "issuers", Reader::issuer),
         keys: file.keys.iter().map(|key| (key.name.clone(), folder.join(&key.file))).collect(),
         plugins: reader.each(&file.plugins, "plugins", |r, at, plugin| r.plugin(at, plugin, &names, &file)),
-        functions: reader.each(&file.functions, "functions", |r, at, function| {
-            r.function(at, function, &file.policy)
-        }),
+        functions: reader.each(&file.functions, "functions", |r, at, function| r.function(at, function, &file.policy)),
         regions: reader.each(&file.regions, "regions", Reader::region),
         routes: reader.each(&file.routes, "routes", |r, at, route| r.route(at, route, &names, &file)),
         pop: Pop { name: file.pop.name, jurisdiction: Some(file.pop.jurisdiction).filter(|j| !j.is_empty()) },
@@ -177,10 +175,7 @@ impl Reader<'_> {
                 ..forebay_http::Limits::default()
             },
             answer_bytes: self.body_bytes("limits.answer_bytes", limits.answer_bytes, limits),
-            websocket_message_bytes: self.nonzero(
-                "limits.websocket_message_bytes",
-                limits.websocket_message_bytes,
-            ),
+            websocket_message_bytes: self.nonzero("limits.websocket_message_bytes", limits.websocket_message_bytes),
             stream: self.millis("limits.stream_ms", limits.stream_ms),
             requests: self.nonzero("limits.requests", limits.requests),
             buffered_bytes: self.nonzero("limits.buffered_bytes", limits.buffered_bytes),

@@ -15,7 +15,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Sleep;
 
 use super::claims::Claims;
-use super::{Lasting, Moment};
+use super::{Identities, Identity, Lasting, Moment};
 
 /// Time between two looks at what was revoked.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -48,8 +48,8 @@ impl Over {
 /// What let a request in, as far as it can change.
 #[derive(Clone)]
 pub(super) struct Standing {
-    pub(super) claims: Arc<Claims>,
-    pub(super) lasting: Arc<Lasting>,
+    claims: Arc<Claims>,
+    lasting: Arc<Lasting>,
 }
 
 impl Standing {
@@ -80,6 +80,20 @@ pub(crate) struct Span {
     /// None: nobody was asked who it is.
     pub(super) standing: Option<Standing>,
     pub(super) ends: Instant,
+}
+
+impl Identities {
+    /// These begin to serve: requests in work are held to what they say from now on.
+    pub(crate) fn publish(&self) {
+        self.lasting.serving.store(Arc::clone(&self.serving));
+    }
+
+    /// How long a request may go on, at most `longest`: as long as what `identity` says of it holds, if there are claims.
+    pub(crate) fn span(&self, identity: Option<&Identity>, longest: Duration) -> Span {
+        let claims = identity.and_then(|identity| identity.0.as_ref().ok());
+        let standing = |claims| Standing { claims: Arc::clone(claims), lasting: Arc::clone(&self.lasting) };
+        Span { standing: claims.map(standing), ends: Instant::now() + longest }
+    }
 }
 
 /// Why a body was cut, once it was.

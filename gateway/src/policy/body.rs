@@ -13,9 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use forebay_http::{Body, ProblemType};
 use forebay_policy::{Context, Part, PartKind, Phase, Plugin, Side};
-use http::header::{
-    ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-};
+use http::header::{ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::Body as _;
 

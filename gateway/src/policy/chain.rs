@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use forebay_http::ProblemType;
 use forebay_policy::{
-    Answer, Capability, Context, Failure, HeadEdits, IdentityView, Known, Message, Outcome, Phase, Phases, Plugin, Recall, RequestView,
-    ResponseView,
+    Answer, Capability, Context, Failure, HeadEdits, IdentityView, Known, Message, Outcome, Phase, Phases, Plugin,
+    Recall, RequestView, ResponseView,
 };
 use forebay_seal::Keyring;
 use http::{HeaderMap, StatusCode};
@@ -119,11 +119,7 @@ impl Chain {
     ///
     /// # Errors
     /// As for `on_request`.
-    pub(crate) async fn on_forward(
-        &self,
-        contents: Contents,
-        context: &Context,
-    ) -> Result<Contents, Refusal> {
+    pub(crate) async fn on_forward(&self, contents: Contents, context: &Context) -> Result<Contents, Refusal> {
         self.on_message(Phase::Forward, contents, context).await
     }
 
@@ -131,24 +127,17 @@ impl Chain {
     ///
     /// # Errors
     /// As for `on_request`.
-    pub(crate) async fn on_return(
-        &self,
-        contents: Contents,
-        context: &Context,
-    ) -> Result<Contents, Refusal> {
+    pub(crate) async fn on_return(&self, contents: Contents, context: &Context) -> Result<Contents, Refusal> {
         self.on_message(Phase::Return, contents, context).await
     }
 
-    async fn on_message(
-        &self,
-        phase: Phase,
-        mut contents: Contents,
-        context: &Context,
-    ) -> Result<Contents, Refusal> {
+    async fn on_message(&self, phase: Phase, mut contents: Contents, context: &Context) -> Result<Contents, Refusal> {
         for policy in self.with(phase) {
             let message: Box<dyn Message> = Box::new(self.sealable(contents, policy, context));
             let message = match phase {
-                Phase::Forward => self.run(policy, context.deadline, policy.plugin.on_forward(message, context)).await?,
+                Phase::Forward => {
+                    self.run(policy, context.deadline, policy.plugin.on_forward(message, context)).await?
+                }
                 _ => self.run(policy, context.deadline, policy.plugin.on_return(message, context)).await?,
             };
             contents = sealable_of(message, policy)?.contents;
@@ -306,10 +295,7 @@ impl Chain {
 }
 
 /// What a decision that is known without a run comes to: the edits to make, if any.
-fn known<'o>(
-    policy: &Policy,
-    known: &'o Known,
-) -> Result<Option<&'o HeadEdits>, Refusal> {
+fn known<'o>(policy: &Policy, known: &'o Known) -> Result<Option<&'o HeadEdits>, Refusal> {
     match known {
         Known::Continue(edits) => Ok(edits.as_deref()),
         Known::Answer(answer) => Err(Refusal::by_policy(policy.plugin.name(), Answer::clone(answer))),

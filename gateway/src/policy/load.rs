@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use forebay_policy::{CallLimits, Plugin, PluginSpec, signature};
 
+use super::Policy;
 use super::lifecycle::Lifecycle;
 use super::services::Standing;
 use super::shadow::Shadow;
 use super::store::{Admitted, Gatekeeper};
-use super::Policy;
 use crate::config::{self, Config};
 use crate::edge::Lasting;
 use crate::error::StartError;

@@ -59,7 +59,8 @@ pub use hooks::{
 #[doc(hidden)]
 pub use hooks::{Slot, configure, run};
 pub use host::{
-    body, clock, counters, identity, inference, journal, key_value, keys, log, metrics, notes, outbound, random, sealing,
+    body, clock, counters, identity, inference, journal, key_value, keys, log, metrics, notes, outbound, random,
+    sealing,
 };
 #[doc(no_inline)]
 pub use host::{body::Part, sealing::Message};

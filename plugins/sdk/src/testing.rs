@@ -27,8 +27,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::counters::CounterError;
-use crate::journal::JournalError;
 use crate::identity::Absence;
+use crate::journal::JournalError;
 use crate::key_value::StoreError;
 use crate::log::Level;
 

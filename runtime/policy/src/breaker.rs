@@ -91,10 +91,18 @@ struct Breaker {
 #[derive(Debug)]
 enum State {
     /// `failures`: how many more calls failed than ended well since there were none.
-    Closed { failures: u32 },
-    Open { until: Instant, wait: Duration },
+    Closed {
+        failures: u32,
+    },
+    Open {
+        until: Instant,
+        wait: Duration,
+    },
     /// `expires`: when another probe is let in, whatever became of this one.
-    Probing { wait: Duration, expires: Instant },
+    Probing {
+        wait: Duration,
+        expires: Instant,
+    },
 }
 
 impl Breaker {

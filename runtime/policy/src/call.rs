@@ -59,10 +59,7 @@ impl Future for Pause {
 }
 
 /// Makes a fresh instance.
-pub(crate) async fn instance(
-    store: &mut Store<CallState>,
-    pre: &InstancePre<CallState>,
-) -> Result<Instance, Failure> {
+pub(crate) async fn instance(store: &mut Store<CallState>, pre: &InstancePre<CallState>) -> Result<Instance, Failure> {
     pre.instantiate_async(&mut *store).await.map_err(|error| in_making(&error))
 }
 

@@ -175,7 +175,8 @@ pub(crate) fn legal_areas(areas: Vec<String>) -> Result<Vec<String>, String> {
 /// Checks the value of a field. The value itself may be confidential, so the message does not repeat it. `name` as the guest
 /// wrote it: a token in lower case would not be known for one.
 pub(crate) fn legal_value(name: &str, value: &[u8]) -> Result<HeaderValue, String> {
-    HeaderValue::from_bytes(value).map_err(|_| format!("the value for `{}` has control characters", told(name, QUOTE_BYTES)))
+    HeaderValue::from_bytes(value)
+        .map_err(|_| format!("the value for `{}` has control characters", told(name, QUOTE_BYTES)))
 }
 
 #[cfg(test)]

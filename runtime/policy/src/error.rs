@@ -73,7 +73,9 @@ pub enum LoadError {
         reason: String,
     },
     /// The component exports no hook, so loading it would protect nothing.
-    #[error("the component exports no hook: none of on-request, on-request-body, on-request-chunk, on-forward, on-return, on-response, on-response-body, on-response-chunk and on-trailers")]
+    #[error(
+        "the component exports no hook: none of on-request, on-request-body, on-request-chunk, on-forward, on-return, on-response, on-response-body, on-response-chunk and on-trailers"
+    )]
     NoHooks,
     /// There is a configuration but no `configure`.
     #[error("the plugin was given a configuration but exports no `configure`")]

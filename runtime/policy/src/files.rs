@@ -159,7 +159,10 @@ pub(crate) fn check_secret(file: &File) -> Result<()> {
 ///
 /// # Errors
 /// Somebody has held it for [`LOCK_WAIT`], or there are no locks here.
-#[expect(clippy::disallowed_methods, reason = "a lock of another process wakes nobody; callers may block, and it is bounded")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a lock of another process wakes nobody; callers may block, and it is bounded"
+)]
 pub(crate) fn lock(path: &Path) -> Result<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file =

@@ -181,7 +181,7 @@ impl Drop for Entered {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     const BAD: Result<(), Failure> = Err(Failure::Deadline);
@@ -202,7 +202,8 @@ mod tests {
     #[test]
     fn streams_take_half_of_the_share_at_most() {
         let gate = Arc::new(Gate::new(5, 20));
-        let (first, _second) = (gate.enter_stream(Phase::RequestChunk).unwrap(), gate.enter_stream(Phase::RequestChunk));
+        let (first, _second) =
+            (gate.enter_stream(Phase::RequestChunk).unwrap(), gate.enter_stream(Phase::RequestChunk));
         assert_eq!(gate.enter_stream(Phase::ResponseChunk).err(), Some(Failure::StreamsExhausted));
         let heads: Vec<_> = (0..3).map(|_| gate.enter(Phase::Request).unwrap()).collect();
         assert_eq!(gate.enter(Phase::Request).err(), Some(Failure::PoolExhausted));
@@ -216,11 +217,11 @@ mod tests {
     fn a_stream_that_goes_well_ends_a_quarantine_and_may_go_on() {
         let gate = Arc::new(Gate::new(4, 1));
         gate.enter(Phase::RequestChunk).unwrap().ended(&BAD);
-        let mut stream = gate.enter_stream(Phase::RequestChunk).err().map_or_else(|| panic!("let in"), |_| {
-            let breakers = &mut gate.breakers.lock();
-            let pass = breakers.admit(Phase::RequestChunk, Instant::now() + std::time::Duration::from_secs(2)).unwrap();
-            Entered { slot: gate.slot().unwrap(), _stream: None, phase: Phase::RequestChunk, pass, end: End::Unknown }
-        });
+        assert_eq!(gate.enter_stream(Phase::RequestChunk).err(), Some(Failure::Quarantined));
+        let later = Instant::now() + std::time::Duration::from_secs(2);
+        let pass = gate.breakers.lock().admit(Phase::RequestChunk, later).unwrap();
+        let slot = gate.slot().unwrap();
+        let mut stream = Entered { slot, _stream: None, phase: Phase::RequestChunk, pass, end: End::Unknown };
         assert_eq!(gate.enter(Phase::RequestChunk).err(), Some(Failure::Quarantined));
         stream.goes_well();
         assert!(gate.enter(Phase::RequestChunk).is_ok() && gate.served_well());

@@ -85,9 +85,8 @@ async fn load_here(
     let name: Arc<str> = spec.name.as_str().into();
     let limits = Arc::new(spec.limits.clone());
     let services = Arc::new(spec.services.clone());
-    let fresh = |deadline: Duration| {
-        CallState::new(Arc::clone(&name), Arc::clone(&limits), Arc::clone(&services), deadline)
-    };
+    let fresh =
+        |deadline: Duration| CallState::new(Arc::clone(&name), Arc::clone(&limits), Arc::clone(&services), deadline);
     let kept = artefacts.and_then(|artefacts| artefacts.find(&shared.engine, &key));
     let is_new = kept.is_none();
     let Artefact { component, imports } = match kept {
@@ -166,7 +165,8 @@ fn linker<'s>(
         return Ok(Cow::Borrowed(&shared.linker));
     }
     let mut linker = shared.linker.clone();
-    let failed = |error: wasmtime::Error| LoadError::Signature { item: "imports".to_owned(), reason: format!("{error:#}") };
+    let failed =
+        |error: wasmtime::Error| LoadError::Signature { item: "imports".to_owned(), reason: format!("{error:#}") };
     wasi::stub(&mut linker, component).map_err(failed)?;
     Ok(Cow::Owned(linker))
 }

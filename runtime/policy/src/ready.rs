@@ -155,7 +155,11 @@ impl Ready {
             // In turn, so that an instance is made in the place that was just left, which is still warm.
             did |= self.drop_used(stock);
             let within_share = self.gate.in_flight().saturating_add(self.held()) < self.gate.most();
-            if stock.waiting() < target && within_share && !self.rests() && let Some(place) = places.take_one() {
+            if stock.waiting() < target
+                && within_share
+                && !self.rests()
+                && let Some(place) = places.take_one()
+            {
                 match self.recipe.make_now(stock.phase).map(|fresh| stock.fresh.push(fresh)) {
                     Some(Ok(())) => {
                         place.keep();

@@ -100,12 +100,7 @@ pub(crate) struct Left {
 impl CallState {
     /// The state of an instance that is not called yet. What runs in it before a call, such as `configure` or a start
     /// function, has `deadline`.
-    pub(crate) fn new(
-        plugin: Arc<str>,
-        limits: Arc<CallLimits>,
-        services: Arc<Services>,
-        deadline: Duration,
-    ) -> Self {
+    pub(crate) fn new(plugin: Arc<str>, limits: Arc<CallLimits>, services: Arc<Services>, deadline: Duration) -> Self {
         Self {
             plugin,
             phase: None,

@@ -112,6 +112,9 @@ impl Drop for BodyStream {
 
 impl std::fmt::Debug for BodyStream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BodyStream").field("plugin", &self.inner.name).field("phase", &self.phase).finish_non_exhaustive()
+        f.debug_struct("BodyStream")
+            .field("plugin", &self.inner.name)
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
     }
 }

@@ -141,7 +141,11 @@ fn answers_without_a_body_say_nothing_of_the_bytes_of_another() {
                     200,
                     "HTTP/1.1 200 OK\r\netag: \"a\"\r\nx-mine: kept\r\ncontent-length: 7\r\nconnection: close\r\n\r\n",
                 ),
-                (Method::GET, 204, "HTTP/1.1 204 No Content\r\netag: \"a\"\r\nx-mine: kept\r\nconnection: close\r\n\r\n"),
+                (
+                    Method::GET,
+                    204,
+                    "HTTP/1.1 204 No Content\r\netag: \"a\"\r\nx-mine: kept\r\nconnection: close\r\n\r\n",
+                ),
                 (
                     Method::GET,
                     304,

@@ -235,8 +235,14 @@ fn one_that_keeps_failing_rests_and_the_status_says_so() {
         let functions = gateway.admin().get("/v1/status").send().await.ok().json()["functions"].clone();
         let of = |name: &str| functions.as_array().unwrap().iter().find(|one| one["name"] == name).unwrap().clone();
         assert_eq!((&of("service")["quarantined"], &of("incoming")["quarantined"]), (&json!(true), &json!(false)));
-        assert_eq!((&of("middleware")["middleware"], &of("middleware")["imports"]), (&json!(true), &json!(["handler"])));
-        assert!(gateway.metric("forebay_policy_failures_total{plugin=\"service\",reason=\"quarantined\"}").await >= Some(1.0));
+        assert_eq!(
+            (&of("middleware")["middleware"], &of("middleware")["imports"]),
+            (&json!(true), &json!(["handler"]))
+        );
+        assert!(
+            gateway.metric("forebay_policy_failures_total{plugin=\"service\",reason=\"quarantined\"}").await
+                >= Some(1.0)
+        );
         gateway.stop().await;
     });
 }
@@ -265,7 +271,8 @@ fn with_signers_functions_and_middleware_need_a_signature_too() {
             let mut file = GatewayFile::new().plus("[policy]\nsigners = [\"key.pub\"]\nstate_dir = \"state\"");
             for (name, keys) in [("service", service), ("middleware", "")] {
                 let component = path(&format!("wasi-{name}.wasm"));
-                let grants = "grants = [\"wasi-http\", \"clocks\", \"random\", \"stdio\"]\norigins = [\"http://127.0.0.1:1\"]";
+                let grants =
+                    "grants = [\"wasi-http\", \"clocks\", \"random\", \"stdio\"]\norigins = [\"http://127.0.0.1:1\"]";
                 let text = format!("[[functions]]\nname = {name:?}\ncomponent = {component:?}\n{grants}\n{keys}");
                 file = file.plus(&text);
             }

@@ -375,7 +375,8 @@ fn a_stream_ends_with_its_token_and_does_not_look_complete() {
             let (coming, mut talk) = tokio::join!(client.get(path, &token), async {
                 let mut talk = origin.meets().await;
                 talk.until(HEAD_END).await;
-                talk.says("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n").await;
+                talk.says("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+                    .await;
                 talk.chunk("data: 1\n\n").await;
                 talk
             });

@@ -131,8 +131,7 @@ impl Reader<'_> {
             file,
             file_bytes,
             files: self.count(at, "journal_files", plugin.journal_files, JOURNAL_FILES),
-            sync: self
-                .millis(&format!("{at}.journal_sync_ms"), plugin.journal_sync_ms.unwrap_or(JOURNAL_SYNC_MS)),
+            sync: self.millis(&format!("{at}.journal_sync_ms"), plugin.journal_sync_ms.unwrap_or(JOURNAL_SYNC_MS)),
             queue_bytes: self.count(at, "journal_queue_bytes", plugin.journal_queue_bytes, JOURNAL_QUEUE_BYTES),
         })
     }
@@ -191,7 +190,13 @@ mod tests {
     #[test]
     fn a_grant_needs_its_settings() {
         let told = parse("grants = [\"outbound\", \"inference\", \"keys\", \"journal\"]").unwrap_err().to_string();
-        for expected in ["plugins[0].origins", "plugins[0].models", "plugins[0].keys", "plugins[0].journal", "`outbound` is granted"] {
+        for expected in [
+            "plugins[0].origins",
+            "plugins[0].models",
+            "plugins[0].keys",
+            "plugins[0].journal",
+            "`outbound` is granted",
+        ] {
             assert!(told.contains(expected), "{expected} not in:\n{told}");
         }
     }

@@ -25,7 +25,14 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { instances: 1_000, function_instances: 256, tenants: 100, state_dir: None, artefact_bytes: 1024 * 1024 * 1024, signers: Vec::new() }
+        Self {
+            instances: 1_000,
+            function_instances: 256,
+            tenants: 100,
+            state_dir: None,
+            artefact_bytes: 1024 * 1024 * 1024,
+            signers: Vec::new(),
+        }
     }
 }
 

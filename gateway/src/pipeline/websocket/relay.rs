@@ -30,13 +30,7 @@ const REASON_BYTES: usize = 123;
 type Socket = WebSocketStream<Leg>;
 
 /// Passes messages to the end.
-pub(super) async fn run(
-    client: Leg,
-    origin: Leg,
-    policies: Policies,
-    bounds: &Bounds,
-    until: &Until,
-) -> Ended {
+pub(super) async fn run(client: Leg, origin: Leg, policies: Policies, bounds: &Bounds, until: &Until) -> Ended {
     let (at_client, at_origin) = (client.meter(), origin.meter());
     let client = WebSocketStream::from_raw_socket(client, Role::Server, Some(config(bounds))).await;
     let origin = WebSocketStream::from_raw_socket(origin, Role::Client, Some(config(bounds))).await;

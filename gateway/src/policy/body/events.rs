@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn an_empty_line_ends_an_event_whatever_its_line_ends_are() {
-        for stream in ["data: a\n\ndata: b\n\nrest", "data: a\r\n\r\ndata: b\r\n\r\nrest", "data: a\r\rdata: b\r\rrest"] {
+        for stream in ["data: a\n\ndata: b\n\nrest", "data: a\r\n\r\ndata: b\r\n\r\nrest", "data: a\r\rdata: b\r\rrest"]
+        {
             let (events, rest) = all(stream.as_bytes(), &[]);
             assert_eq!((events.len(), rest.as_slice()), (2, &b"rest"[..]), "{stream:?}");
         }

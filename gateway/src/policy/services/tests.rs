@@ -126,9 +126,7 @@ fn a_candidate_records_nothing_and_a_plugin_that_is_gone_leaves_no_series() {
                 component = \"p.wasm\"\ngrants = [\"journal\"]\njournal = \"a.jsonl\"\n";
     let config = Config::parse("test.toml", text, folder.path()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let supplies = supplies();
-    let journal = |standing| {
-        supplies.services(config.plugins.first().unwrap(), standing).unwrap().journal.unwrap()
-    };
+    let journal = |standing| supplies.services(config.plugins.first().unwrap(), standing).unwrap().journal.unwrap();
     let (active, shadow) = (journal(Standing::Active), journal(SHADOW));
     assert_eq!((active.append("active"), shadow.append("shadow")), (Ok(()), Ok(())));
     supplies.close(Duration::from_secs(10));

@@ -29,12 +29,7 @@ struct Inner<H> {
 }
 
 impl<H: Handler> Service<H> {
-    pub(super) fn new(
-        shared: Arc<Shared<H>>,
-        info: Arc<ConnectionInfo>,
-        activity: Arc<Activity>,
-        slot: Slot,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared<H>>, info: Arc<ConnectionInfo>, activity: Arc<Activity>, slot: Slot) -> Self {
         Self(Arc::new(Inner { shared, info, activity, slot }))
     }
 

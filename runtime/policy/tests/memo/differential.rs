@@ -39,7 +39,8 @@ impl Dice {
     }
 
     fn request(&mut self) -> Request {
-        let first = self.pick(&["admin", "echo", "deny", "chain", "claims", "bad", "nothing", "other", "v2", "areas", "trace"]);
+        let first =
+            self.pick(&["admin", "echo", "deny", "chain", "claims", "bad", "nothing", "other", "v2", "areas", "trace"]);
         let mut request = Request::to(&format!("/{first}/{}", self.word()), &[]);
         for name in ["x-a", "x-b", "x-c", "x-next", "accept"] {
             if self.one_in(2) {
@@ -56,7 +57,8 @@ impl Dice {
         request.route = self.pick(&["r", "s"]).to_owned();
         request.model = self.pick(&[None, Some("minilm"), Some("gpt")]).map(str::to_owned);
         request.peer = [10, 0, 0, self.pick(&[1, 2])];
-        request.trace_id = self.pick(&["4bf92f3577b34da6a3ce929d0e0e4736", "00000000000000000000000000000001"]).to_owned();
+        request.trace_id =
+            self.pick(&["4bf92f3577b34da6a3ce929d0e0e4736", "00000000000000000000000000000001"]).to_owned();
         request
     }
 

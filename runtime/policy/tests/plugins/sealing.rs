@@ -45,7 +45,8 @@ async fn what_came_back_is_opened_and_sealed_again_for_the_client() {
     assert_eq!(opened.fields, [(embedding(), None)]);
 
     let message: Box<dyn Message> = Box::new(opened);
-    let (edits, message) = continued(plugin().on_response(Arc::new(Response), Some(message), &of_acme()).await.unwrap());
+    let (edits, message) =
+        continued(plugin().on_response(Arc::new(Response), Some(message), &of_acme()).await.unwrap());
     assert!(edits.is_empty());
     assert_eq!(Notes::of(message.unwrap()).fields, [(embedding(), Some("client".to_owned()))]);
 }

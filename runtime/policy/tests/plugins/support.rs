@@ -10,8 +10,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use forebay_policy::{
-    Absence, CallLimits, Capability, Context, Engine, EngineLimits, Failure, Field, HeadEdits, IdentityView, Message, Outcome,
-    Plugin, PluginSpec, RequestView, ResponseView, SealFailure, Services,
+    Absence, CallLimits, Capability, Context, Engine, EngineLimits, Failure, Field, HeadEdits, IdentityView, Message,
+    Outcome, Plugin, PluginSpec, RequestView, ResponseView, SealFailure, Services,
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
