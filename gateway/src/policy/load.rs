@@ -64,10 +64,10 @@ impl Loader<'_> {
             let known = known.map(|known| &known.plugin);
             return self.may_serve(&candidate, self.load(&at, &candidate, Standing::Active, known)?);
         }
-        active.shadow = Some(match shown.filter(|shown| shown.is_of(&beside.plugin, shadow.percent)) {
-            Some(shown) => Arc::clone(shown),
-            None => Arc::new(Shadow::new(beside.plugin, shadow.percent, Arc::clone(&self.lasting.metrics))),
-        });
+        // What was found about another active version says nothing about this one.
+        let compared = known.is_some_and(|known| known.plugin.digest() == active.plugin.digest());
+        let (metrics, before) = (Arc::clone(&self.lasting.metrics), shown.filter(|_| compared).map(Arc::as_ref));
+        active.shadow = Some(Arc::new(Shadow::new(beside.plugin, shadow.percent, metrics, before)));
         self.may_serve(plugin, active)
     }
 

@@ -32,16 +32,17 @@ pub(crate) struct Shadow {
     /// How many of a hundred calls are compared.
     percent: u8,
     room: Arc<Semaphore>,
-    counts: Counts,
-    samples: Mutex<VecDeque<Difference>>,
+    counts: Arc<Counts>,
     metrics: Arc<Metrics>,
 }
 
+/// What was found so far.
 #[derive(Default)]
 struct Counts {
     same: AtomicU64,
     different: AtomicU64,
     skipped: AtomicU64,
+    samples: Mutex<VecDeque<Difference>>,
 }
 
 /// One call that the two versions ended differently. Names of fields, never their values.
@@ -96,15 +97,12 @@ impl Compared for Bytes {
 pub(crate) type Ended<T> = Result<Outcome<T>, Failure>;
 
 impl Shadow {
-    /// A candidate that is compared on `percent` of a hundred calls.
-    pub(crate) fn new(candidate: Plugin, percent: u8, metrics: Arc<Metrics>) -> Self {
-        let room = Arc::new(Semaphore::new(AT_ONCE));
-        Self { candidate, percent, room, counts: Counts::default(), samples: Mutex::default(), metrics }
-    }
-
-    /// Whether it compares this candidate, as often.
-    pub(crate) fn is_of(&self, candidate: &Plugin, percent: u8) -> bool {
-        self.candidate.is_same(candidate) && self.percent == percent
+    /// A candidate that is compared on `percent` of a hundred calls. What was found of the same candidate `before` is gone
+    /// on with.
+    pub(crate) fn new(candidate: Plugin, percent: u8, metrics: Arc<Metrics>, before: Option<&Self>) -> Self {
+        let before = before.filter(|before| before.candidate.digest() == candidate.digest());
+        let counts = before.map(|before| Arc::clone(&before.counts)).unwrap_or_default();
+        Self { candidate, percent, room: Arc::new(Semaphore::new(AT_ONCE)), counts, metrics }
     }
 
     /// The candidate.
@@ -160,7 +158,7 @@ impl Shadow {
             active: summary(active),
             candidate: summary(candidate),
         };
-        let mut samples = self.samples.lock();
+        let mut samples = self.counts.samples.lock();
         if samples.len() >= SAMPLES {
             samples.pop_front();
         }
@@ -180,7 +178,7 @@ impl Shadow {
             same: self.counts.same.load(Ordering::Relaxed),
             different: self.counts.different.load(Ordering::Relaxed),
             skipped: self.counts.skipped.load(Ordering::Relaxed),
-            differences: self.samples.lock().iter().cloned().collect(),
+            differences: self.counts.samples.lock().iter().cloned().collect(),
         }
     }
 }

@@ -116,12 +116,6 @@ impl Plugin {
         self.inner.ready.recipe.hooks.phases()
     }
 
-    /// Whether the two are one: the same loaded plugin, not only an equal one.
-    #[must_use]
-    pub fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.inner, &other.inner)
-    }
-
     /// Whether it is not called for a while, since it failed again and again.
     #[must_use]
     pub fn is_quarantined(&self) -> bool {

@@ -26,3 +26,4 @@ mod sealing;
 mod shadow;
 mod tokens;
 mod websocket;
+mod websocket_openings;

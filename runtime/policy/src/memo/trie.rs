@@ -308,18 +308,18 @@ fn leaf_bytes<V: Weigh>(verdict: &V) -> usize {
 #[cfg(test)]
 impl<V: Clone + PartialEq + Weigh> Trie<V> {
     /// Panics unless everything is reached from the root, counted once and weighed rightly.
-    #[allow(clippy::unwrap_used)]
     pub(super) fn check(&self) {
         let mut bytes = 0;
+        let led = |via: Option<usize>| match via {
+            Some(edge) => self.edges.get(edge).map(|edge| edge.to),
+            None => self.root,
+        };
         for (number, node) in &self.nodes {
             bytes += node_bytes(&node.read);
-            let first = node.first.map(|first| self.edges.get(first).unwrap().from);
-            assert!(first.is_none_or(|from| from == number));
+            let first = node.first.map(|first| self.edges.get(first).map(|edge| edge.from));
+            assert!(first.is_none_or(|from| from == Some(number)));
             assert_eq!(node.edges, self.edges.iter().filter(|(_, edge)| edge.from == number).count());
-            assert_eq!(
-                node.via.map_or(self.root, |edge| Some(self.edges.get(edge).unwrap().to)),
-                Some(To::Node(number))
-            );
+            assert_eq!(led(node.via), Some(To::Node(number)));
         }
         for (number, edge) in &self.edges {
             bytes += edge_bytes(&edge.value);
@@ -327,10 +327,7 @@ impl<V: Clone + PartialEq + Weigh> Trie<V> {
         }
         for (number, leaf) in &self.leaves {
             bytes += leaf_bytes(&leaf.verdict);
-            assert_eq!(
-                leaf.via.map_or(self.root, |edge| Some(self.edges.get(edge).unwrap().to)),
-                Some(To::Leaf(number))
-            );
+            assert_eq!(led(leaf.via), Some(To::Leaf(number)));
         }
         assert_eq!((bytes, self.table.len()), (self.bytes, self.edges.len()));
         assert_eq!(self.root.is_none(), self.leaves.is_empty());
