@@ -84,7 +84,10 @@ pub enum LoadError {
     #[error("configuration refused: {0}")]
     Refused(String),
     /// Its start function computes too long: every instance, and so every request, would pay for it.
-    #[error("its start function computes too long: move the work into `configure`")]
+    #[error(
+        "an instance computes for longer than the deadline of a call before any hook is called: move that work into \
+         `configure`, or raise `deadline_ms`"
+    )]
     SlowStart,
     /// `configure` did not end well.
     #[error("configure: {0}")]

@@ -37,9 +37,6 @@ pub(crate) const REFUSAL_BYTES: usize = 1024;
 /// Bodies that stream may hold one in so many of the instances that a plugin may use.
 pub(crate) const STREAM_SHARE: u32 = 2;
 
-/// How long the start function of a component may compute. Instances are made on the way of requests.
-pub(crate) const START_DEADLINE: Duration = Duration::from_millis(2);
-
 /// What all plugins share.
 #[derive(Clone, Debug)]
 pub struct EngineLimits {

@@ -17,7 +17,7 @@ use crate::capability::{self, Capability};
 use crate::engine::Shared;
 use crate::error::{Failure, LoadError};
 use crate::gate::Gate;
-use crate::limits::{CallLimits, MAX_COMPONENT_BYTES, SHARE_OF_POOL, START_DEADLINE};
+use crate::limits::{CallLimits, MAX_COMPONENT_BYTES, SHARE_OF_POOL};
 use crate::plugin::{Hooks, Inner, Plugin};
 use crate::ready::{Hook, Ready, Recipe};
 use crate::recall::Memory;
@@ -102,7 +102,7 @@ async fn load_here(
     let pre = linker
         .instantiate_pre(&component)
         .map_err(|error| LoadError::Signature { item: "imports".to_owned(), reason: format!("{error:#}") })?;
-    let (mut store, instance) = try_out(shared, &pre, || fresh(START_DEADLINE)).await?;
+    let (mut store, instance) = try_out(shared, &pre, || fresh(limits.deadline)).await?;
     check_hooks(&mut store, &instance, &hooks)?;
 
     if let Some(artefacts) = artefacts.filter(|_| is_new) {
