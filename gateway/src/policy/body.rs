@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::Body as _;
 
 use super::Chain;
+use super::shadow::BODY_BYTES;
 use crate::error::Refusal;
 use streaming::Streaming;
 
@@ -62,6 +63,11 @@ impl Chain {
         for policy in self.with(Phase::body(side)) {
             let content_type = content_type(headers);
             let part = Part { kind: PartKind::Whole, side, content_type, last: true, bytes };
+            if let Some(shadow) = policy.shadow.as_ref().filter(|_| part.bytes.len() > BODY_BYTES) {
+                shadow.skip(Phase::body(side));
+                bytes = self.run(policy, context.deadline, policy.plugin.on_body(part, context)).await?;
+                continue;
+            }
             let again = part.clone();
             let beside = |plugin: Plugin, context: Context| async move { plugin.on_body(again, &context).await };
             let call = policy.plugin.on_body(part, context);

@@ -52,7 +52,6 @@ impl Loader<'_> {
         let known = self.before.iter().find(|known| known.plugin.name() == plugin.name);
         let mut active = self.load(at, plugin, Standing::Active, known.map(|known| &known.plugin))?;
         let Some(shadow) = &plugin.shadow else {
-            self.lasting.supplies.drop_shadow(&plugin.name);
             return self.may_serve(plugin, active);
         };
         let (at, candidate) = (format!("{at}.shadow"), plugin.candidate(shadow));

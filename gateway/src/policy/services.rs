@@ -156,26 +156,22 @@ impl Supplies {
     pub(crate) fn publish(&self, config: &Config, regions: &Arc<Regions>, keyring: &Arc<Keyring>) {
         self.keyring.store(Arc::clone(keyring));
         self.directory.publish(config, regions);
-        self.keep_only(&config.plugins.iter().map(|plugin| &*plugin.name).collect());
+        let shadows = config.plugins.iter().filter(|plugin| plugin.shadow.is_some());
+        let shadows = shadows.map(|plugin| Standing::Shadow { effects: false }.name_of(&plugin.name));
+        self.keep_only(&config.plugins.iter().map(|plugin| plugin.name.clone()).chain(shadows).collect());
     }
 
-    /// Drops what plugins of other names gathered, their shadows' with it.
-    fn keep_only(&self, plugins: &BTreeSet<&str>) {
+    /// Drops what versions of other names gathered. Only what serves says who has a place: a reload that is refused drops
+    /// nothing.
+    fn keep_only(&self, names: &BTreeSet<String>) {
         self.holdings.lock().retain(|name, held| {
-            let stays = plugins.contains(name.strip_suffix(SHADOW).unwrap_or(name));
+            let stays = names.contains(name);
             if !stays {
                 held.forget();
                 self.metrics.plugins.forget_records(name);
             }
             stays
         });
-    }
-
-    /// Drops what the shadow of a plugin gathered.
-    pub(crate) fn drop_shadow(&self, plugin: &str) {
-        if let Some(held) = self.holdings.lock().remove(&format!("{plugin}{SHADOW}")) {
-            held.forget();
-        }
     }
 
     fn holdings(&self, plugin: &str, standing: Standing) -> Arc<Holdings> {

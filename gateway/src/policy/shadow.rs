@@ -23,6 +23,8 @@ use crate::telemetry::metrics::Metrics;
 const AT_ONCE: usize = 32;
 /// Differences that are kept; the oldest goes first.
 const SAMPLES: usize = 32;
+/// The longest body that a candidate is shown: it is held beyond the request, whose room for it is given back by then.
+pub(super) const BODY_BYTES: usize = 256 * 1024;
 /// How long a candidate may wait for others, beyond its own limits.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -163,6 +165,11 @@ impl Shadow {
             samples.pop_front();
         }
         samples.push_back(difference);
+    }
+
+    /// A call that is not compared: its body is too long to be held for a candidate.
+    pub(crate) fn skip(&self, phase: Phase) {
+        self.count(phase, "skipped", &self.counts.skipped);
     }
 
     fn count(&self, phase: Phase, result: &'static str, count: &AtomicU64) {

@@ -49,14 +49,22 @@ async fn what_a_plugin_gathers_outlives_a_reload_and_is_gone_with_its_name() {
 
 #[tokio::test]
 async fn a_shadow_gathers_apart() {
-    let (supplies, config) = (supplies(), config(&["a"]));
-    let plugin = config.plugins.first().unwrap();
+    let (supplies, alone) = (supplies(), config(&["a"]));
+    let plugin = alone.plugins.first().unwrap();
+    let mut beside = alone.clone();
+    beside.plugins.first_mut().unwrap().shadow = Some(config::Shadow {
+        component: plugin.component.clone(),
+        trust: plugin.trust.clone(),
+        config: String::new(),
+        percent: 100,
+        effects: false,
+    });
     let active = supplies.services(plugin, Standing::Active).unwrap();
     let shadow = supplies.services(plugin, SHADOW).unwrap();
     assert_eq!((add(&active).await, add(&shadow).await, add(&shadow).await), (1, 1, 2));
-    serve(&supplies, &config);
+    serve(&supplies, &beside);
     assert_eq!(add(&supplies.services(plugin, SHADOW).unwrap()).await, 3);
-    supplies.drop_shadow("a");
+    serve(&supplies, &alone);
     assert_eq!(add(&supplies.services(plugin, SHADOW).unwrap()).await, 1);
     assert_eq!(add(&supplies.services(plugin, Standing::Active).unwrap()).await, 2);
 }
